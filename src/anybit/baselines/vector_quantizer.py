@@ -1,0 +1,81 @@
+"""A trained quantiser of plain vectors, saved in the same folder form as every model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from anybit.baselines.recurrent import RecurrentFitOptions, fit_recurrent
+from anybit.codes import (
+    Codebooks,
+    ModelFolder,
+    codebooks_of,
+    read_model_folder,
+    write_model_folder,
+)
+from anybit.errors import FormatError
+from anybit.types import Float32Array, ProgressCallback
+
+__all__ = ["VectorQuantizer", "train_on_vectors"]
+
+
+@dataclass
+class VectorQuantizer:
+    """Codebooks for vectors that come from elsewhere.
+
+    Parameters
+    ----------
+    codebooks : Codebooks
+    summary : dict
+        What training reported.
+    fingerprint : str
+        Set by `save_pretrained` and `from_pretrained`.
+    """
+
+    codebooks: Codebooks
+    summary: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+    def features(self, vectors: Float32Array) -> Float32Array:
+        """Return the vectors (B, D) themselves: they are the features."""
+        return vectors
+
+    def export_codebooks(self) -> Codebooks:
+        """Return the codebooks."""
+        return self.codebooks
+
+    def save_pretrained(self, path: str | Path, *, overwrite: bool = False) -> str:
+        """Write the model folder; return its fingerprint."""
+        config = {"method": "drq", "backbone": {"name": "none"}, "class_names": None}
+        folder = ModelFolder(config, {}, None, self.summary)
+        self.fingerprint = write_model_folder(path, folder, self.codebooks, overwrite=overwrite)
+        return self.fingerprint
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> VectorQuantizer:
+        """Read a model folder that `save_pretrained` wrote."""
+        folder = read_model_folder(path)
+        if folder.config.get("backbone", {}).get("name") != "none":
+            raise FormatError(f"{path} must hold a model of vectors, got one of images.")
+        return cls(codebooks_of(folder), folder.summary, folder.fingerprint)
+
+
+def train_on_vectors(
+    vectors: Float32Array,
+    options: RecurrentFitOptions | None = None,
+    progress: ProgressCallback | None = None,
+) -> VectorQuantizer:
+    """Fit the recurrent quantiser to fixed features (N, D), and say how it went."""
+    fitted = fit_recurrent(vectors, options, progress)
+    scales = fitted.codebooks.level_scales
+    summary = {
+        "n_vectors": len(vectors),
+        "dim": fitted.codebooks.dim,
+        "distortion_per_level": fitted.distortion_per_level.tolist(),
+        "usage_per_level": fitted.usage_per_level.tolist(),
+        "n_revived": fitted.n_revived,
+        "level_scales": [] if scales is None else scales.tolist(),
+        "warnings": list(fitted.warnings),
+    }
+    return VectorQuantizer(fitted.codebooks, summary)

@@ -1,0 +1,60 @@
+"""The `anybit` command and its sub-commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from anybit.cli.add import add
+from anybit.cli.create import create
+from anybit.cli.demo import demo
+from anybit.cli.evaluate import evaluate
+from anybit.cli.info import info
+from anybit.cli.search import search
+from anybit.cli.train import train
+
+__all__ = ["app", "main"]
+
+_EPILOG = (
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some items failed (they are listed "
+    "in a file)."
+)
+
+# Without Rich the help is plain text, which needs 0.1 s less of imports.
+app = typer.Typer(
+    name="anybit",
+    help="Train once, store sequential codes, search images and vectors at any code length.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for _function in (demo, train, create, add, search, evaluate, info):
+    app.command()(_function)
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"anybit {version('anybit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    is_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and leave.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Train once, store sequential codes, search images and vectors at any code length."""
+
+
+def main() -> None:
+    """Run the command line; the entry point of the ``anybit`` script."""
+    app()

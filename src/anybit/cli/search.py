@@ -1,0 +1,72 @@
+"""``anybit search``: the items nearest to a query."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anybit.cli.command import command
+from anybit.cli.console import Console
+
+if TYPE_CHECKING:
+    from anybit.collection import Collection, Hits
+
+__all__ = ["search"]
+
+
+@command
+def search(
+    collection: Annotated[Path, typer.Argument(help="Collection to search.")],
+    query: Annotated[Path, typer.Argument(help="Image, or .npy file with one vector.")],
+    console: Console,
+    k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Number of hits.")] = 10,
+    bits: Annotated[
+        int | None, typer.Option(help="Code length to compare; the full one if not given.")
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option(help='SQL condition on the stored columns: "price < 20".')
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write the hits as one picture, such as grid.png.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+) -> None:
+    """Find the items nearest to QUERY, at any code length of the model."""
+    from anybit.collection import Collection
+
+    opened = Collection.open(collection, device)
+    hits = opened.search(query, k, bits, where)
+    if save is not None:
+        _save_grid(opened, hits, query, save)
+        console.say(f"{save}: the hits as a picture")
+    console.table(
+        ("rank", "id", "score", "key", "labels"),
+        [
+            (
+                str(rank + 1),
+                str(hits.ids[rank]),
+                f"{hits.scores[rank]:.4f}",
+                hits.keys[rank] or "",
+                ", ".join(hits.labels[rank]),
+            )
+            for rank in range(len(hits))
+        ],
+    )
+    console.result(
+        {"query": str(query), "bits": hits.bits, "n_hits": len(hits), "hits": hits.to_list()},
+        f"{len(hits)} hits among {opened.count():,} items, {hits.bits} bits an item",
+    )
+
+
+def _save_grid(collection: Collection, hits: Hits, query: Path, target: Path) -> None:
+    """Write the contact sheet; the query comes first when it is a picture."""
+    from anybit.data import decode_image
+    from anybit.errors import OptionError
+
+    picture = None if query.suffix.lower() == ".npy" else decode_image(query)
+    try:
+        collection.contact_sheet(hits, picture).save(target)
+    except ValueError as cause:
+        raise OptionError(f"--save must end in .png or .jpg, got {target}.") from cause

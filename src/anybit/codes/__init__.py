@@ -1,0 +1,19 @@
+"""Codebooks and codes as values: encode, decode, cut, look up, save and load."""
+
+from anybit.codes.codebooks import Codebooks
+from anybit.codes.codes import Codes
+from anybit.codes.folder import (
+    ModelFolder,
+    codebooks_of,
+    read_model_folder,
+    write_model_folder,
+)
+
+__all__ = [
+    "Codebooks",
+    "Codes",
+    "ModelFolder",
+    "codebooks_of",
+    "read_model_folder",
+    "write_model_folder",
+]

@@ -1,0 +1,420 @@
+"""Learned codebooks: from vectors to codes and back, and the tables that search needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from anybit.codes.codes import Codes, bits_per_level, levels_of_bits
+from anybit.codes.tensors import read_tensors, write_tensors
+from anybit.errors import DataError, DTypeError, FormatError, OptionError, ShapeError
+from anybit.types import METRICS, Float32Array, Metric, UInt8Array
+
+__all__ = ["Codebooks"]
+
+Kind: TypeAlias = Literal["shared", "stacked", "product"]
+Assignment: TypeAlias = Literal["l2", "cosine"]
+
+# Rows of one encoding block: the (rows, K) table of 256 codewords stays within 4 MiB.
+_BLOCK_ROWS = 4096
+_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Codebooks:
+    """What a trained quantiser knows: the codewords of every level.
+
+    Make one with `shared`, `stacked` or `product`; the constructor itself does not validate.
+
+    Parameters
+    ----------
+    kind : {"shared", "stacked", "product"}
+        One codebook with a scale per level (DRQ); a codebook per level, summed (residual and
+        additive quantisers); a codebook per subspace, concatenated (PQ, DQN, OPQ).
+    codebooks : ndarray, float32
+        ``(K, D)`` when shared, ``(M, K, D)`` when stacked, ``(M, K, D/M)`` when product.
+    level_scales : ndarray of shape (M,), float32, or None
+        Factor of the shared codebook at each level; None for the other kinds.
+    offset : ndarray of shape (D,), float32, or None
+        Added to every reconstruction and taken off before encoding.
+    rotation : ndarray of shape (D, D), float32, or None
+        Product kind only: orthogonal; a vector x is quantised as ``x @ rotation``.
+    metric : {"ip", "l2", "cosine"}
+        How a query is compared with a reconstruction.
+    assignment : {"l2", "cosine"}
+        How the codeword of a level is chosen: nearest, or of largest cosine (the DRQ authors'
+        code, where a negative scale turns the choice round).
+
+    References
+    ----------
+    Song et al., "Deep Recurrent Quantization for Generating Sequential Binary Codes", IJCAI 2019,
+    section 3 (shared codebook and scales, as reconstructed).
+    """
+
+    kind: Kind
+    codebooks: Float32Array
+    level_scales: Float32Array | None = None
+    offset: Float32Array | None = None
+    rotation: Float32Array | None = None
+    metric: Metric = "ip"
+    assignment: Assignment = "l2"
+
+    @classmethod
+    def shared(
+        cls,
+        codebook: Float32Array,
+        level_scales: Float32Array,
+        *,
+        offset: Float32Array | None = None,
+        metric: Metric = "ip",
+        assignment: Assignment = "l2",
+    ) -> Codebooks:
+        """One codebook (K, D) reused at every level, times ``level_scales`` (M,)."""
+        codebook = _checked(codebook, "codebook", 2)
+        scales = _checked(level_scales, "level_scales", 1)
+        if len(scales) == 0:
+            raise ShapeError("level_scales must have shape (M,) with M >= 1, got (0,).")
+        return cls("shared", codebook, scales, offset, None, metric, assignment)._validated()
+
+    @classmethod
+    def stacked(
+        cls,
+        codebooks: Float32Array,
+        *,
+        offset: Float32Array | None = None,
+        metric: Metric = "ip",
+        assignment: Assignment = "l2",
+    ) -> Codebooks:
+        """Independent codebooks (M, K, D), one a level; the reconstruction is their sum."""
+        codebooks = _checked(codebooks, "codebooks", 3)
+        return cls("stacked", codebooks, None, offset, None, metric, assignment)._validated()
+
+    @classmethod
+    def product(
+        cls,
+        codebooks: Float32Array,
+        *,
+        rotation: Float32Array | None = None,
+        offset: Float32Array | None = None,
+        metric: Metric = "ip",
+    ) -> Codebooks:
+        """Codebooks (M, K, D/M) of consecutive subspaces, after an optional rotation (D, D)."""
+        codebooks = _checked(codebooks, "codebooks", 3)
+        if rotation is not None:
+            rotation = _checked(rotation, "rotation", 2)
+        return cls("product", codebooks, None, offset, rotation, metric, "l2")._validated()
+
+    def _validated(self) -> Codebooks:
+        bits_per_level(self.n_codewords)
+        if self.codebooks.size == 0:
+            raise ShapeError(f"codebooks must not be empty, got {self.codebooks.shape}.")
+        if self.metric not in METRICS:
+            raise OptionError(f"metric must be one of {', '.join(METRICS)}, got {self.metric!r}.")
+        if self.assignment not in ("l2", "cosine"):
+            raise OptionError(f"assignment must be l2 or cosine, got {self.assignment!r}.")
+        if self.rotation is not None and self.rotation.shape != (self.dim, self.dim):
+            raise ShapeError(
+                f"rotation must have shape ({self.dim}, {self.dim}), got {self.rotation.shape}."
+            )
+        if self.offset is None:
+            return self
+        offset = _checked(self.offset, "offset", 1)
+        if offset.shape != (self.dim,):
+            raise ShapeError(f"offset must have shape ({self.dim},), got {offset.shape}.")
+        return replace(self, offset=offset)
+
+    @property
+    def n_levels(self) -> int:
+        """Number of levels M (of subspaces when product)."""
+        return len(self.codebooks) if self.level_scales is None else len(self.level_scales)
+
+    @property
+    def n_codewords(self) -> int:
+        """Number of codewords K of a level."""
+        return int(self.codebooks.shape[-2])
+
+    @property
+    def dim(self) -> int:
+        """Dimension D of the vectors."""
+        width = int(self.codebooks.shape[-1])
+        return width * self.n_levels if self.kind == "product" else width
+
+    @property
+    def bits(self) -> int:
+        """Bits of a full-length code."""
+        return self.n_levels * bits_per_level(self.n_codewords)
+
+    def lengths(self) -> list[int]:
+        """Return every code length in bits that a code can be cut to, shortest first."""
+        step = bits_per_level(self.n_codewords)
+        return [step * (level + 1) for level in range(self.n_levels)]
+
+    def n_levels_of(self, bits: int) -> int:
+        """Return the number of levels that `bits` bits take, or raise OptionError."""
+        return levels_of_bits(bits, self.n_codewords, self.n_levels)
+
+    def dense(self) -> Float32Array:
+        """Return full-dimensional codewords with scales applied, (M, K, D) float32.
+
+        The reconstruction of any kind is ``offset + sum_m dense[m, code[m]]``.
+        """
+        if self.kind == "stacked":
+            return self.codebooks
+        if self.level_scales is not None:
+            return self.level_scales[:, None, None] * self.codebooks  # (M, K, D)
+        width = self.codebooks.shape[2]
+        full = np.zeros((self.n_levels, self.n_codewords, self.dim), dtype=np.float32)
+        for level, codebook in enumerate(self.codebooks):
+            full[level, :, level * width : (level + 1) * width] = codebook
+        if self.rotation is None:
+            return full
+        return np.asarray(full @ self.rotation.T, dtype=np.float32)  # (M, K, D)
+
+    def cut(self, bits: int) -> Codebooks:
+        """Return the codebooks of the first levels that make `bits` bits.
+
+        Raises
+        ------
+        OptionError
+            If `bits` does not fit, or the kind is product (its subspaces are no prefixes).
+        """
+        n_levels = self.n_levels_of(bits)
+        if n_levels == self.n_levels:
+            return self
+        if self.level_scales is not None:
+            return replace(self, level_scales=self.level_scales[:n_levels])
+        if self.kind == "product":
+            raise OptionError(
+                f"product codes cannot be cut: all {self.bits} bits are needed, got bits={bits}. "
+                "Train a shared or stacked quantiser for several lengths."
+            )
+        return replace(self, codebooks=self.codebooks[:n_levels])
+
+    def lut(self, queries: Float32Array, n_levels: int | None = None) -> Float32Array:
+        """Compute the inner product of each query with each codeword.
+
+        Parameters
+        ----------
+        queries : ndarray of shape (Q, D), float32
+        n_levels : int, optional
+            Levels L to fill; all when left out.
+
+        Returns
+        -------
+        ndarray of shape (Q, L, K), float32
+            ``lut[q, m, k] = <queries[q], dense[m, k]>``. The offset is left out: it adds the same
+            constant to every item.
+
+        Raises
+        ------
+        ShapeError
+            If `queries` is not (Q, D) with the D of the codebooks.
+
+        Notes
+        -----
+        The shared kind needs one (Q, K) product for all levels; the scales multiply it.
+        """
+        levels = self.n_levels if n_levels is None else n_levels
+        if not 1 <= levels <= self.n_levels:
+            raise OptionError(f"n_levels must be from 1 to {self.n_levels}, got {levels}.")
+        queries = self._vectors(queries, "queries")
+        if self.level_scales is not None:
+            table = queries @ self.codebooks.T  # (Q, K)
+            return table[:, None, :] * self.level_scales[:levels, None]  # (Q, L, K)
+        if self.kind == "product":
+            if self.rotation is not None:
+                queries = queries @ self.rotation
+            parts = queries.reshape(len(queries), self.n_levels, -1)  # (Q, M, D/M)
+            return np.einsum("qmd,mkd->qmk", parts[:, :levels], self.codebooks[:levels])
+        flat = self.codebooks[:levels].reshape(levels * self.n_codewords, self.dim)
+        return (queries @ flat.T).reshape(len(queries), levels, self.n_codewords)  # (Q, L, K)
+
+    def encode(self, vectors: Float32Array, n_levels: int | None = None) -> Codes:
+        """Encode vectors level by level on what the levels before left over.
+
+        Parameters
+        ----------
+        vectors : ndarray of shape (N, D), float32
+        n_levels : int, optional
+            Levels L to encode; all when left out. The first L levels of a longer code are the
+            same codes.
+
+        Returns
+        -------
+        Codes
+            Planes of shape (L, N).
+
+        Raises
+        ------
+        ShapeError
+            If `vectors` is not (N, D) with the D of the codebooks.
+        DataError
+            If a vector holds NaN or infinity.
+        """
+        levels = self.n_levels if n_levels is None else n_levels
+        if not 1 <= levels <= self.n_levels:
+            raise OptionError(f"n_levels must be from 1 to {self.n_levels}, got {levels}.")
+        vectors = self._vectors(vectors, "vectors")
+        planes = np.empty((levels, len(vectors)), dtype=np.uint8)
+        for start in range(0, len(vectors), _BLOCK_ROWS):
+            block = vectors[start : start + _BLOCK_ROWS]
+            if not np.isfinite(block).all():
+                row = start + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
+                raise DataError(
+                    f"vectors must be finite, got NaN or infinity in row {row}. "
+                    "Remove or repair that row."
+                )
+            if self.offset is not None:
+                block = block - self.offset
+            self._encode_block(block, planes[:, start : start + _BLOCK_ROWS])
+        return Codes(planes, self.n_codewords)
+
+    def _encode_block(self, block: Float32Array, planes: UInt8Array) -> None:
+        """Fill `planes` (L, n) with the codes of `block` (n, D)."""
+        if self.kind == "product":
+            rotated = block if self.rotation is None else block @ self.rotation
+            parts = rotated.reshape(len(block), self.n_levels, -1)  # (n, M, D/M)
+            for level in range(len(planes)):
+                planes[level] = self._nearest(parts[:, level], self.codebooks[level])
+            return
+        residual = block.copy()  # (n, D)
+        for level in range(len(planes)):
+            codebook = self._level(level)
+            planes[level] = self._nearest(residual, codebook)
+            residual -= codebook[planes[level]]
+
+    def _level(self, level: int) -> Float32Array:
+        if self.level_scales is not None:
+            return self.level_scales[level] * self.codebooks  # (K, D)
+        return np.asarray(self.codebooks[level])
+
+    def _nearest(self, residual: Float32Array, codebook: Float32Array) -> UInt8Array:
+        """Return the chosen codeword of each row; ties go to the lower number."""
+        if self.assignment == "cosine":
+            # As in the authors' code the choice looks at the unscaled codewords' directions.
+            direction = codebook if self.level_scales is None else self.codebooks
+            norms = np.linalg.norm(direction, axis=1)
+            unit = direction / np.maximum(norms, np.float32(1e-12))[:, None]
+            return np.argmax(residual @ unit.T, axis=1).astype(np.uint8)
+        half_sq_norms = 0.5 * np.einsum("kd,kd->k", codebook, codebook)  # (K,)
+        return np.argmax(residual @ codebook.T - half_sq_norms, axis=1).astype(np.uint8)
+
+    def decode(self, codes: Codes) -> Float32Array:
+        """Return the reconstructions of codes (or of prefix codes), (N, D) float32.
+
+        Raises
+        ------
+        ShapeError
+            If the codes have more levels than the codebooks, or another K.
+        """
+        self._check_codes(codes)
+        total = np.zeros((codes.n_items, self.dim), dtype=np.float32)
+        if self.kind == "product":
+            width = self.codebooks.shape[2]
+            for level, plane in enumerate(codes.planes):
+                total[:, level * width : (level + 1) * width] = self.codebooks[level][plane]
+            if self.rotation is not None:
+                total = total @ self.rotation.T
+        else:
+            for level, plane in enumerate(codes.planes):
+                total += self._level(level)[plane]
+        if self.offset is not None:
+            total += self.offset
+        return total
+
+    def sq_norms(self, codes: Codes) -> Float32Array:
+        """Return the squared lengths of the reconstructions, (N,) float32, in blocks."""
+        self._check_codes(codes)
+        norms = np.empty(codes.n_items, dtype=np.float32)
+        for start in range(0, codes.n_items, _BLOCK_ROWS):
+            planes = codes.planes[:, start : start + _BLOCK_ROWS]
+            block = self.decode(Codes(planes, codes.n_codewords))
+            norms[start : start + _BLOCK_ROWS] = np.einsum("nd,nd->n", block, block)
+        return norms
+
+    def _check_codes(self, codes: Codes) -> None:
+        if codes.n_levels > self.n_levels or codes.n_codewords != self.n_codewords:
+            raise ShapeError(
+                f"codes must have at most {self.n_levels} levels of {self.n_codewords} codewords, "
+                f"got {codes.n_levels} levels of {codes.n_codewords}."
+            )
+
+    def _vectors(self, vectors: Float32Array, name: str) -> Float32Array:
+        vectors = np.asarray(vectors)
+        if vectors.ndim != 2 or vectors.shape[1] != self.dim:
+            raise ShapeError(
+                f"{name} must have shape (N, {self.dim}), got {vectors.shape}. "
+                "Use vectors of the model that these codebooks belong to."
+            )
+        if vectors.dtype.kind not in "fiu":
+            raise DTypeError(f"{name} must be numbers, got {vectors.dtype}.")
+        return np.asarray(vectors, dtype=np.float32)
+
+    def to_tensors(self) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
+        """Return the arrays by name, and the plain settings, to be stored."""
+        tensors = {"codebooks": self.codebooks}
+        optional = {
+            "level_scales": self.level_scales,
+            "offset": self.offset,
+            "rotation": self.rotation,
+        }
+        tensors |= {name: value for name, value in optional.items() if value is not None}
+        return tensors, {"kind": self.kind, "metric": self.metric, "assignment": self.assignment}
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: dict[str, np.ndarray[Any, Any]], settings: dict[str, Any]
+    ) -> Codebooks:
+        """Undo `to_tensors`; raise FormatError where something is missing or does not fit."""
+        try:
+            kind, codebooks = settings["kind"], tensors["codebooks"]
+            common = {"offset": tensors.get("offset"), "metric": settings["metric"]}
+            assignment = settings.get("assignment", "l2")
+            if kind == "shared":
+                scales = tensors["level_scales"]
+                return cls.shared(codebooks, scales, assignment=assignment, **common)
+            if kind == "stacked":
+                return cls.stacked(codebooks, assignment=assignment, **common)
+            if kind == "product":
+                return cls.product(codebooks, rotation=tensors.get("rotation"), **common)
+        except (KeyError, ShapeError, OptionError, DTypeError) as cause:
+            raise FormatError(f"stored codebooks do not fit together: {cause}") from cause
+        raise FormatError(f"codebooks kind must be shared, stacked or product, got {kind!r}.")
+
+    def save(self, path: str | Path) -> None:
+        """Write the codebooks to one safetensors file, atomically."""
+        tensors, settings = self.to_tensors()
+        write_tensors(Path(path), tensors, {"format_version": _FORMAT_VERSION, **settings})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Codebooks:
+        """Read codebooks that `save` wrote.
+
+        Raises
+        ------
+        FormatError
+            If the file is missing, damaged, foreign, or of a newer format version.
+        """
+        tensors, settings = read_tensors(Path(path))
+        version = settings.get("format_version")
+        if version != _FORMAT_VERSION:
+            raise FormatError(
+                f"codebooks must have format version {_FORMAT_VERSION}, got {version} in {path}."
+            )
+        return cls.from_tensors(tensors, settings)
+
+
+def _checked(array: Float32Array, name: str, rank: int) -> Float32Array:
+    """Return a finite, contiguous float32 array of the given rank, or raise."""
+    array = np.asarray(array)
+    if array.ndim != rank:
+        raise ShapeError(f"{name} must have {rank} dimensions, got shape {array.shape}.")
+    if array.dtype.kind not in "fiu":
+        raise DTypeError(f"{name} must be numbers, got {array.dtype}.")
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(array).all():
+        raise OptionError(f"{name} must be finite, got NaN or infinity.")
+    return array

@@ -1,0 +1,191 @@
+"""A model as a folder: ``config.json``, ``model.safetensors``, ``preprocessor.json``. No pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anybit.codes.codebooks import Codebooks
+from anybit.codes.tensors import read_tensors, write_file, write_tensors
+from anybit.errors import FormatError, NotTrainedError, OptionError
+
+__all__ = ["ModelFolder", "codebooks_of", "read_model_folder", "write_model_folder"]
+
+FORMAT_VERSION = 1
+_PREFIX = "codebooks."
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """What a model folder holds.
+
+    Parameters
+    ----------
+    config : dict
+        Method, backbone, head, ``codebooks`` settings and ``class_names``; JSON values only.
+    tensors : dict of str to ndarray
+        All arrays. Those of the codebooks are named ``codebooks.…``.
+    preprocessor : dict or None
+        The deterministic image path, None for plain vectors.
+    summary : dict
+        What training reported; not part of the fingerprint.
+    fingerprint : str
+        SHA-256 over config, tensors and preprocessor: models with the same one give the same
+        codes.
+    """
+
+    config: dict[str, Any]
+    tensors: dict[str, np.ndarray[Any, Any]]
+    preprocessor: dict[str, Any] | None = None
+    summary: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+
+def codebooks_of(folder: ModelFolder) -> Codebooks:
+    """Return the codebooks of a model folder, without torch.
+
+    Raises
+    ------
+    NotTrainedError
+        If the model was saved before it had codebooks.
+    """
+    tensors = {
+        name.removeprefix(_PREFIX): array
+        for name, array in folder.tensors.items()
+        if name.startswith(_PREFIX)
+    }
+    if "codebooks" not in folder.config or not tensors:
+        raise NotTrainedError("the model must have codebooks, got one without. Train it first.")
+    return Codebooks.from_tensors(tensors, folder.config["codebooks"])
+
+
+def fingerprint_of(
+    config: dict[str, Any],
+    tensors: dict[str, np.ndarray[Any, Any]],
+    preprocessor: dict[str, Any] | None,
+) -> str:
+    """Return the SHA-256 of everything that decides a model's codes, as 64 hex digits."""
+    digest = hashlib.sha256()
+    for part in (config, preprocessor):
+        digest.update(json.dumps(part, sort_keys=True).encode() + b"\0")
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}\0".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def write_model_folder(
+    path: str | Path,
+    folder: ModelFolder,
+    codebooks: Codebooks | None = None,
+    *,
+    overwrite: bool = False,
+) -> str:
+    """Write a model folder: complete, or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where the folder shall be.
+    folder : ModelFolder
+        Its ``fingerprint`` is not looked at: it is computed here.
+    codebooks : Codebooks, optional
+        Added to the folder's tensors and config.
+    overwrite : bool
+        Replace a folder that is there already.
+
+    Returns
+    -------
+    str
+        The fingerprint.
+
+    Raises
+    ------
+    OptionError
+        If the folder exists and `overwrite` is False, or it cannot be written.
+    """
+    target = Path(path)
+    if target.exists() and not overwrite:
+        raise OptionError(f"{target} must not exist yet. Choose another path, or pass overwrite.")
+    config = {**folder.config, "format_version": FORMAT_VERSION}
+    tensors = dict(folder.tensors)
+    if codebooks is not None:
+        arrays, settings = codebooks.to_tensors()
+        config["codebooks"] = settings
+        tensors |= {_PREFIX + name: array for name, array in arrays.items()}
+    fingerprint = fingerprint_of(config, tensors, folder.preprocessor)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as cause:
+        raise OptionError(f"{target} must be writable: {cause.strerror}.") from cause
+    try:
+        temporary.chmod(0o755)
+        write_tensors(temporary / "model.safetensors", tensors, {"fingerprint": fingerprint})
+        _write_json(temporary / "config.json", {**config, "fingerprint": fingerprint})
+        _write_json(temporary / "preprocessor.json", folder.preprocessor)
+        _write_json(temporary / "training.json", folder.summary)
+        if target.exists():
+            replaced = temporary.with_name(temporary.name + ".old")
+            os.rename(target, replaced)
+            os.rename(temporary, target)
+            shutil.rmtree(replaced)
+        else:
+            os.rename(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return fingerprint
+
+
+def read_model_folder(path: str | Path) -> ModelFolder:
+    """Read a model folder and check its fingerprint.
+
+    Raises
+    ------
+    FormatError
+        If the folder or a file is missing, damaged, or of a newer format version.
+    """
+    source = Path(path)
+    if not (source / "config.json").is_file():
+        raise FormatError(
+            f"{source} must be a model folder with config.json, got none. "
+            "Train one with `anybit train SOURCE --output MODEL`."
+        )
+    config = _read_json(source / "config.json")
+    if not isinstance(config, dict) or config.get("format_version") != FORMAT_VERSION:
+        version = config.get("format_version") if isinstance(config, dict) else None
+        raise FormatError(
+            f"{source} must have model format version {FORMAT_VERSION}, got {version}. "
+            "Update anybit, or train the model again."
+        )
+    stored = config.pop("fingerprint", "")
+    tensors, _ = read_tensors(source / "model.safetensors")
+    preprocessor = _read_json(source / "preprocessor.json")
+    summary_path = source / "training.json"
+    summary = _read_json(summary_path) if summary_path.is_file() else {}
+    if fingerprint_of(config, tensors, preprocessor) != stored:
+        raise FormatError(
+            f"{source} is damaged: its content does not have the fingerprint {stored[:12]} that "
+            "its config names. Restore the folder from a copy."
+        )
+    return ModelFolder(config, tensors, preprocessor, summary, stored)
+
+
+def _write_json(path: Path, content: object) -> None:
+    write_file(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as cause:
+        raise FormatError(f"{path} must be a JSON file, got: {cause}") from cause

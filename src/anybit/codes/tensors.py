@@ -1,0 +1,55 @@
+"""Arrays and plain settings in one safetensors file, written atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from anybit.errors import FormatError
+
+__all__ = ["read_tensors", "write_file", "write_tensors"]
+
+Tensors = dict[str, np.ndarray[Any, Any]]
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file so that a crash leaves the old one or the new one, never half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_tensors(path: Path, tensors: Tensors, settings: dict[str, Any]) -> None:
+    """Write arrays, and settings as JSON in the file's header."""
+    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    write_file(path, save(contiguous, {"anybit": json.dumps(settings, sort_keys=True)}))
+
+
+def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    """Read what `write_tensors` wrote; raise FormatError when it is missing or damaged."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            settings = json.loads((file.metadata() or {}).get("anybit", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, TypeError) as cause:
+        raise FormatError(f"{path} must be a safetensors file, got: {cause}") from cause
+    if not isinstance(settings, dict):
+        raise FormatError(f"{path} must hold anybit's settings as a JSON object.")
+    return tensors, settings

@@ -1,0 +1,396 @@
+"""A collection: a folder with a model, and the codes of items made by that model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from anybit.codes import Codebooks, Codes, codebooks_of, read_model_folder
+from anybit.collection.contact_sheet import draw_contact_sheet
+from anybit.collection.creation import ITEMS_NAME, MODEL_NAME, SavesPretrained, create_folder
+from anybit.collection.encoder import Encoder, backbone_name, load_encoder
+from anybit.collection.hits import Hits
+from anybit.collection.ingest import AddOptions, AddReport, Ingest, batches_of, code_rows
+from anybit.collection.manifest import Manifest, read_manifest
+from anybit.collection.query import query_features
+from anybit.data import BadItems, Labels, Source, open_source
+from anybit.errors import DataError, FormatError, ShapeError
+from anybit.evaluation import EvaluationInput
+from anybit.search import Index, SearchResult
+from anybit.store import CodeStore
+from anybit.types import Float32Array, Int64Array, ProgressCallback
+
+__all__ = ["Collection"]
+
+_BAD_ITEMS = "bad-items.csv"
+
+
+class Collection:
+    """Items that can be found by code. Make one with `create` or `open`.
+
+    Parameters
+    ----------
+    path : Path
+        The folder: ``collection.json``, ``model/``, ``items.lance/``.
+    manifest : Manifest
+    device : str
+        Where the model runs, see `load_encoder`.
+
+    Examples
+    --------
+    ::
+
+        shop = Collection.create("shop.anybit", "model")
+        shop.add("photos/")
+        hits = shop.search("query.jpg", k=10, bits=16)  # hits.ids, hits.scores, hits.keys
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, device: str = "auto") -> None:
+        self.path = path
+        self.device = device
+        self._manifest = manifest
+        folder = read_model_folder(path / MODEL_NAME)
+        if folder.fingerprint != manifest.model_fingerprint:
+            raise FormatError(
+                f"{path} must hold the model {manifest.model_fingerprint[:12]} that made its "
+                f"codes, got {folder.fingerprint[:12]}. Restore {path / MODEL_NAME} from a copy."
+            )
+        self.model_config: dict[str, Any] = folder.config
+        self.codebooks: Codebooks = codebooks_of(folder)
+        self._store = CodeStore.open(path / ITEMS_NAME)
+        self._encoder: Encoder | None = None
+        self._index: tuple[int, Index] | None = None
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        model: str | Path | SavesPretrained,
+        overwrite: bool = False,
+        device: str = "auto",
+    ) -> Collection:
+        """Make an empty collection: complete, or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+        model : str, Path or object with ``save_pretrained``
+            A model folder, which is copied into the collection, or a trained model.
+        overwrite : bool
+            Replace a collection (never another kind of folder) that is there.
+        device : str
+
+        Raises
+        ------
+        OptionError
+            If `path` exists and may not be replaced, or cannot be written.
+        FormatError, NotTrainedError
+            If the model folder is missing or damaged, or has no codebooks.
+        """
+        target = Path(path)
+        create_folder(target, model, overwrite=overwrite)
+        return cls.open(target, device)
+
+    @classmethod
+    def open(cls, path: str | Path, device: str = "auto") -> Collection:
+        """Open a collection.
+
+        Raises
+        ------
+        FormatError
+            If the folder is missing, no collection, damaged, or of a newer format version.
+        """
+        source = Path(path)
+        return cls(source, read_manifest(source), device)
+
+    @property
+    def model_fingerprint(self) -> str:
+        """Fingerprint of the model whose codes the collection holds."""
+        return self._manifest.model_fingerprint
+
+    @property
+    def encoder(self) -> Encoder:
+        """The model's encoder, loaded when first asked for."""
+        if self._encoder is None:
+            self._encoder = load_encoder(self.path / MODEL_NAME, self.device)
+        return self._encoder
+
+    @property
+    def _takes_vectors(self) -> bool:
+        return backbone_name(self.model_config) == "none"
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def count(self, where: str | None = None) -> int:
+        """Return the number of items, or of those that a SQL condition selects."""
+        self._store.refresh()
+        return self._store.count(where)
+
+    def add(
+        self,
+        source: Source | str | Path,
+        options: AddOptions | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> AddReport:
+        """Encode the items of a source and store them; an id that is there is updated.
+
+        Items are written in chunks, each one commit. An addition that was interrupted is run
+        again: what was written is updated, nothing doubles.
+
+        Parameters
+        ----------
+        source : Source, str or Path
+        options : AddOptions, optional
+        progress : callable, optional
+            Called with (items done, items in all).
+
+        Raises
+        ------
+        DataError
+            If the source holds something else than the model takes, ids repeat, vectors hold NaN
+            or infinity, or too many images cannot be decoded. Chunks written before are taken
+            back, unless another process has written meanwhile.
+        ShapeError
+            If vectors have another dimension than the model takes.
+        OptionError
+            If the collection cannot be written.
+        """
+        options = AddOptions() if options is None else options
+        if not isinstance(source, Source):
+            source = open_source(Path(source), options.source)
+        self._check_dim(source)
+        if len(np.unique(source.ids)) != len(source.ids):
+            raise DataError("ids of a source must be distinct, got repeated ones.")
+        self._store.refresh()
+        bad = BadItems()
+        bad_file = self.path / _BAD_ITEMS
+        ingest = Ingest(self._store, self.codebooks, source, options)
+        try:
+            ingest.run(self.encoder, bad, progress)
+        except DataError as cause:
+            if len(bad) == 0:
+                raise
+            raise DataError(f"{cause} All unusable items are listed in {bad_file}.") from cause
+        finally:
+            # The list always describes the latest addition, failed ones included.
+            if len(bad):
+                bad.write(bad_file)
+            else:
+                bad_file.unlink(missing_ok=True)
+        return AddReport(ingest.n_added, ingest.n_updated, len(bad), bad_file if len(bad) else None)
+
+    def add_codes(
+        self,
+        codes: Codes,
+        ids: Int64Array,
+        model_fingerprint: str,
+        columns: pa.Table | None = None,
+    ) -> AddReport:
+        """Store codes that were made elsewhere by the same model.
+
+        Parameters
+        ----------
+        codes : Codes
+            All levels of the model.
+        ids : ndarray of shape (N,), int64
+        model_fingerprint : str
+            Of the model that made the codes.
+        columns : pyarrow.Table, optional
+            ``key``, ``labels`` (lists of class names) and metadata columns, one row a code.
+
+        Raises
+        ------
+        DataError
+            If the codes come from another model, or ids repeat.
+        ShapeError
+            If the numbers of levels, ids or rows do not fit.
+        """
+        if model_fingerprint != self.model_fingerprint:
+            raise DataError(
+                f"codes must come from the model {self.model_fingerprint[:12]} of this "
+                f"collection, got codes of {model_fingerprint[:12] or 'an unnamed one'}. "
+                "Encode the items with this collection's model."
+            )
+        expected = (self._manifest.n_levels, self._manifest.n_codewords)
+        n_rows = len(ids) if columns is None else len(columns)
+        if (codes.n_levels, codes.n_codewords) != expected or not (
+            codes.n_items == len(ids) == n_rows
+        ):
+            raise ShapeError(
+                f"codes must have {expected[0]} levels of {expected[1]} and as many items as ids "
+                f"and rows, got {codes.n_levels} levels of {codes.n_codewords}, "
+                f"{codes.n_items} items, {len(ids)} ids, {n_rows} rows."
+            )
+        rows = code_rows(ids, codes)
+        if columns is not None:
+            for name in columns.column_names:
+                rows = rows.append_column(name, columns[name])
+        counts = self._store.upsert(rows)
+        return AddReport(counts.n_added, counts.n_updated)
+
+    def index(self) -> Index:
+        """Return the index over all items, kept in memory until the collection changes."""
+        self._store.refresh()
+        if self._index is None or self._index[0] != self._store.version:
+            ids, codes = self._store.codes()
+            self._index = (self._store.version, Index(self.codebooks, codes, ids))
+        return self._index[1]
+
+    def search(
+        self,
+        query: str | Path | Image.Image | Float32Array,
+        k: int = 10,
+        bits: int | None = None,
+        where: str | None = None,
+    ) -> Hits:
+        """Find the items nearest to one query.
+
+        Parameters
+        ----------
+        query : path, PIL image or ndarray
+            A picture, or a vector: (D,) values, or a ``.npy`` file of them. An image collection
+            takes a vector as a feature of its model.
+        k : int
+        bits : int, optional
+            Code length to compare; all of it when left out.
+        where : str, optional
+            SQL condition on metadata, such as ``price < 20``; only items that meet it are found.
+
+        Raises
+        ------
+        DataError
+            If the picture cannot be decoded or the vector holds NaN.
+        ShapeError
+            If the vector has another dimension than the model's.
+        OptionError
+            If `k`, `bits` or `where` is not usable.
+        """
+        features = query_features(
+            query, lambda: self.encoder, self.codebooks, takes_vectors=self._takes_vectors
+        )
+        result = self.search_features(features, k, bits, where)
+        names = ["key", "labels", *self._store.metadata_columns]
+        return Hits(
+            result.ids[0], result.scores[0], self._store.take(result.ids[0], names), result.bits
+        )
+
+    def search_features(
+        self,
+        features: Float32Array,
+        k: int = 10,
+        bits: int | None = None,
+        where: str | None = None,
+        n_threads: int = 1,
+    ) -> SearchResult:
+        """Find the items nearest to many queries, given as features (Q, D) of the model."""
+        index = self.index()
+        allowed = None if where is None else self._store.ids(where)
+        return index.search(features, k, bits, allowed, n_threads)
+
+    def thumbnails(self, ids: Int64Array) -> list[bytes | None]:
+        """Return the JPEG thumbnails of some items; None where none is stored."""
+        if "thumbnail" not in self._store.columns:
+            return [None] * len(ids)
+        pictures: list[bytes | None] = self._store.take(ids, ["thumbnail"])["thumbnail"].to_pylist()
+        return pictures
+
+    def contact_sheet(self, hits: Hits, query: Image.Image | None = None) -> Image.Image:
+        """Draw hits as a grid of thumbnails with rank, score, key and labels."""
+        return draw_contact_sheet(hits, self.thumbnails(hits.ids), query)
+
+    def evaluation_input(
+        self,
+        queries: Source | str | Path,
+        options: AddOptions | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> EvaluationInput:
+        """Gather what `anybit.evaluation.evaluate` needs; the database is in the order of ids.
+
+        Parameters
+        ----------
+        queries : Source, str or Path
+            Labelled. Undecodable images are left out, as `add` does.
+        options : AddOptions, optional
+            Batch size, share of bad images, and how a path is read.
+        progress : callable, optional
+
+        Raises
+        ------
+        DataError
+            If queries or items have no labels, or too many images are bad.
+        """
+        options = AddOptions() if options is None else options
+        if not isinstance(queries, Source):
+            queries = open_source(Path(queries), options.source)
+        self._check_dim(queries)
+        if queries.labels is None:
+            raise DataError("queries must have labels to be evaluated, got none.")
+        features, positions = self._features_of(queries, options, progress)
+        self._store.refresh()
+        _, codes = self._store.codes()
+        names = [row or [] for row in self._store.read(["labels"])["labels"].to_pylist()]
+        if not any(names):
+            raise DataError("items of the collection must have labels to be evaluated, got none.")
+        return EvaluationInput(
+            codebooks=self.codebooks,
+            database_codes=codes,
+            query_features=features,
+            query_labels=queries.labels.take(positions),
+            database_labels=Labels.from_lists(names),
+            database_features=self._store.features(),
+            metric=self.codebooks.metric,
+        )
+
+    def _features_of(
+        self, source: Source, options: AddOptions, progress: ProgressCallback | None
+    ) -> tuple[Float32Array, Int64Array]:
+        """Return the features (Q, D) of a source and the positions (Q,) they belong to."""
+        bad, parts, positions = BadItems(), [], []
+        n_done = 0
+        for batch in batches_of(source, self.encoder, options, bad):
+            bad.check(len(source), options.max_bad)
+            if len(batch.positions):
+                parts.append(self.encoder.features(batch.inputs))
+                positions.append(batch.positions)
+            n_done += batch.n_read
+            if progress is not None:
+                progress(n_done, len(source))
+        return np.concatenate(parts), np.concatenate(positions)
+
+    def info(self) -> dict[str, Any]:
+        """Return what there is to know, as plain JSON values."""
+        self._store.refresh()
+        files = [file for file in self.path.rglob("*") if file.is_file()]
+        return {
+            "path": str(self.path),
+            "format_version": self._manifest.format_version,
+            "n_items": self._store.count(),
+            "n_labelled": self._store.count("array_length(labels) > 0"),
+            "bits": self.codebooks.bits,
+            "lengths_bits": self.codebooks.lengths(),
+            "n_levels": self._manifest.n_levels,
+            "n_codewords": self._manifest.n_codewords,
+            "dim": self._manifest.dim,
+            "metric": self.codebooks.metric,
+            "method": self.model_config.get("method"),
+            "backbone": backbone_name(self.model_config),
+            "class_names": self.model_config.get("class_names"),
+            "model_fingerprint": self.model_fingerprint,
+            "metadata_columns": self._store.metadata_columns,
+            "has_thumbnails": "thumbnail" in self._store.columns,
+            "has_features": "feature" in self._store.columns,
+            "store_version": self._store.version,
+            "size_bytes": sum(file.stat().st_size for file in files),
+        }
+
+    def _check_dim(self, source: Source) -> None:
+        if source.kind == "vectors" and self._takes_vectors and source.dim != self.codebooks.dim:
+            raise ShapeError(
+                f"vectors must have {self.codebooks.dim} dimensions as the collection's model "
+                f"takes, got {source.dim}. Use vectors of the kind it was trained on."
+            )

@@ -1,0 +1,307 @@
+"""Streaming a source into a store: decode, features, codes, rows; in bounded memory."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from anybit.codes import Codebooks, Codes
+from anybit.collection.encoder import Encoder
+from anybit.data import BadItems, Preprocessor, Source, SourceOptions
+from anybit.errors import DataError, OptionError
+from anybit.store import CodeStore, free_column_name, level_columns
+from anybit.types import Float32Array, Int64Array, ProgressCallback
+
+__all__ = ["AddOptions", "AddReport", "Batch", "Ingest", "batches_of", "code_rows"]
+
+_THUMBNAIL_QUALITY = 80
+_FLOAT16_MAX = 65_504.0
+
+
+@dataclass(frozen=True)
+class AddOptions:
+    """How items are added.
+
+    Parameters
+    ----------
+    batch_size : int
+        Images of one forward pass (vectors go in batches of 4,096).
+    n_workers : int or None
+        Threads that decode images; None: half of the processors, at most 8.
+    thumbnails_px : int
+        Longest side of the stored JPEG thumbnails of images; 0 stores none.
+    store_features : bool
+        Store features as float16, so that evaluation has the float upper bound.
+    max_bad : float
+        Share of images that may be undecodable; above it the whole addition is taken back.
+    rows_per_commit : int
+        Rows that are collected before they are written.
+    source : SourceOptions or None
+        How a source given by path is read.
+    """
+
+    batch_size: int = 128
+    n_workers: int | None = None
+    thumbnails_px: int = 96
+    store_features: bool = False
+    max_bad: float = 0.01
+    rows_per_commit: int = 20_000
+    source: SourceOptions | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "rows_per_commit"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.n_workers is not None and self.n_workers < 1:
+            raise OptionError(f"n_workers must be at least 1, got {self.n_workers}.")
+        if not 0 <= self.thumbnails_px <= 1024:
+            raise OptionError(f"thumbnails_px must be from 0 to 1024, got {self.thumbnails_px}.")
+        if not 0 <= self.max_bad <= 1:
+            raise OptionError(f"max_bad must be a share from 0 to 1, got {self.max_bad}.")
+
+
+@dataclass(frozen=True)
+class AddReport:
+    """What `Collection.add` did.
+
+    Parameters
+    ----------
+    n_added, n_updated : int
+        New items, and items whose id was there already.
+    n_bad : int
+        Images that could not be decoded and were left out.
+    bad_file : Path or None
+        CSV that lists them; None without any.
+    """
+
+    n_added: int
+    n_updated: int
+    n_bad: int = 0
+    bad_file: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some items of a source on their way to the network.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (b,), int64
+        Where they stand in the source; undecodable ones are missing.
+    inputs : ndarray, float32
+        Network input (b, 3, H, W), or vectors (b, D).
+    thumbnails : list of bytes or None
+        JPEG files, or None without thumbnails.
+    n_read : int
+        Items read for this batch, bad ones included.
+    """
+
+    positions: Int64Array
+    inputs: Float32Array
+    thumbnails: list[bytes] | None
+    n_read: int
+
+
+def batches_of(
+    source: Source, encoder: Encoder, options: AddOptions, bad: BadItems
+) -> Iterator[Batch]:
+    """Yield a source in batches; images are decoded ahead by threads, at most a few batches.
+
+    Raises
+    ------
+    DataError
+        If the source does not hold what the model takes, or vectors hold NaN or infinity.
+    """
+    if source.kind != encoder.kind:
+        raise DataError(
+            f"the model takes {encoder.kind}, got a source of {source.kind}. "
+            "Give such a source, or train a model for this one."
+        )
+    n_items = len(source)
+    if n_items == 0:
+        raise DataError("the source must hold at least one item, got none.")
+    if encoder.preprocessor is None:
+        for start in range(0, n_items, 4096):
+            stop = min(start + 4096, n_items)
+            yield Batch(np.arange(start, stop), source.vectors(start, stop), None, stop - start)
+        return
+    reader = _ImageReader(source, encoder.preprocessor, options.thumbnails_px, bad)
+    n_workers = options.n_workers or max(1, min(8, (os.cpu_count() or 1) // 2))
+    ahead: deque[Future[Batch]] = deque()
+    pool = ThreadPoolExecutor(n_workers, thread_name_prefix="anybit-decode")
+    try:
+        for start in range(0, n_items, options.batch_size):
+            if len(ahead) > n_workers:
+                yield ahead.popleft().result()
+            stop = min(start + options.batch_size, n_items)
+            ahead.append(pool.submit(reader.read, start, stop))
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _ImageReader:
+    source: Source
+    preprocessor: Preprocessor
+    thumbnails_px: int
+    bad: BadItems
+
+    def read(self, start: int, stop: int) -> Batch:
+        """Decode and preprocess the images from `start` to `stop`."""
+        positions, pixels = [], []
+        thumbnails: list[bytes] = []
+        for position in range(start, stop):
+            try:
+                image = self.source.read_image(position)
+            except DataError as cause:
+                key = self.source.key_of(position)
+                self.bad.add(position, key, str(cause).removeprefix(f"{key}: "))
+                continue
+            positions.append(position)
+            pixels.append(self.preprocessor.to_uint8(image))
+            if self.thumbnails_px:
+                thumbnails.append(_thumbnail(image, self.thumbnails_px))
+        size = self.preprocessor.size_px
+        stacked = np.empty((len(pixels), size, size, 3), dtype=np.uint8)  # (b, H, W, 3)
+        for row, one in enumerate(pixels):
+            stacked[row] = one
+        return Batch(
+            np.array(positions, dtype=np.int64),
+            self.preprocessor.normalise(stacked),
+            thumbnails if self.thumbnails_px else None,
+            stop - start,
+        )
+
+
+def _thumbnail(image: Image.Image, longest_px: int) -> bytes:
+    """Return a JPEG whose longer side is at most `longest_px`."""
+    if max(image.size) > longest_px:
+        factor = longest_px / max(image.size)
+        size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+        # The reducing gap shrinks large pictures by whole factors first: three times faster.
+        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=_THUMBNAIL_QUALITY)
+    return file.getvalue()
+
+
+@dataclass
+class Ingest:
+    """One run of `Collection.add`: takes batches, writes chunks of rows, counts.
+
+    Encoding and writing happen in one thread beside the network's.
+    """
+
+    store: CodeStore
+    codebooks: Codebooks
+    source: Source
+    options: AddOptions
+    n_added: int = 0
+    n_updated: int = 0
+    _chunks: list[pa.Table] = field(default_factory=list)
+
+    def run(self, encoder: Encoder, bad: BadItems, progress: ProgressCallback | None) -> None:
+        """Stream the whole source; chunks are committed as they fill up.
+
+        Raises
+        ------
+        DataError
+            If too many images are bad: what was written is taken back first.
+        """
+        start_version, n_total, n_done = self.store.version, len(self.source), 0
+        waiting: deque[tuple[Future[None], int]] = deque()
+        with ThreadPoolExecutor(1, thread_name_prefix="anybit-write") as writer:
+            try:
+                for batch in batches_of(self.source, encoder, self.options, bad):
+                    bad.check(n_total, self.options.max_bad)
+                    if len(batch.positions):
+                        features = encoder.features(batch.inputs)
+                        future = writer.submit(self._take, batch, features)
+                        waiting.append((future, batch.n_read))
+                    else:
+                        n_done += batch.n_read
+                    while len(waiting) > 1:
+                        n_done += _finished(*waiting.popleft())
+                        if progress is not None:
+                            progress(n_done, n_total)
+                while waiting:
+                    n_done += _finished(*waiting.popleft())
+                writer.submit(self._flush).result()
+            except DataError:
+                writer.shutdown(wait=True, cancel_futures=True)
+                if self.store.is_only_writer_since(start_version):
+                    self.store.restore(start_version)
+                raise
+        if progress is not None:
+            progress(n_done, n_total)
+
+    def _take(self, batch: Batch, features: Float32Array) -> None:
+        """Encode one batch and keep its rows until a chunk is full."""
+        rows = code_rows(self.source.ids[batch.positions], self.codebooks.encode(features))
+        for name, column in self._described(batch.positions):
+            rows = rows.append_column(name, column)
+        if batch.thumbnails is not None:
+            rows = rows.append_column("thumbnail", pa.array(batch.thumbnails, pa.binary()))
+        if self.options.store_features:
+            rows = rows.append_column("feature", _float16_lists(features))
+        self._chunks.append(rows)
+        if sum(map(len, self._chunks)) >= self.options.rows_per_commit:
+            self._flush()
+
+    def _described(self, positions: Int64Array) -> list[tuple[str, pa.Array]]:
+        """Return key, labels and metadata columns of some items."""
+        columns = []
+        if self.source.keys is not None:
+            keys = [self.source.keys[position] for position in positions]
+            columns.append(("key", pa.array(keys, pa.string())))
+        if self.source.labels is not None:
+            labels = self.source.labels.take(positions)
+            names = [[labels.class_names[c] for c in row] for row in labels.lists()]
+            columns.append(("labels", pa.array(names, pa.list_(pa.string()))))
+        if self.source.metadata is not None:
+            for name in self.source.metadata.column_names:
+                column = self.source.metadata[name].take(pa.array(positions))
+                columns.append((free_column_name(name), column))
+        return columns
+
+    def _flush(self) -> None:
+        if self._chunks:
+            counts = self.store.upsert(pa.concat_tables(self._chunks))
+            self.n_added += counts.n_added
+            self.n_updated += counts.n_updated
+            self._chunks.clear()
+
+
+def _finished(future: Future[None], n_read: int) -> int:
+    future.result()
+    return n_read
+
+
+def code_rows(ids: Int64Array, codes: Codes) -> pa.Table:
+    """Return rows of id and level columns."""
+    columns = {"id": pa.array(ids, pa.int64())}
+    for name, plane in zip(level_columns(codes.n_levels), codes.planes, strict=True):
+        columns[name] = pa.array(plane, pa.uint8())
+    return pa.table(columns)
+
+
+def _float16_lists(features: Float32Array) -> pa.Array:
+    """Return features (n, D) as fixed-size lists of float16."""
+    if np.abs(features).max(initial=0) > _FLOAT16_MAX:
+        raise DataError(
+            f"features must lie within {_FLOAT16_MAX:,.0f} to be stored as float16, "
+            f"got {np.abs(features).max():g}. Add without storing features."
+        )
+    flat = pa.array(features.astype(np.float16).ravel())
+    return pa.FixedSizeListArray.from_arrays(flat, features.shape[1])

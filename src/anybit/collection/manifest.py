@@ -1,0 +1,85 @@
+"""``collection.json``: what makes a folder a collection, and which model its codes are from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from anybit.errors import FormatError
+
+__all__ = ["FORMAT_VERSION", "MANIFEST_NAME", "Manifest", "read_manifest", "write_manifest"]
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "collection.json"
+_FORMAT = "anybit-collection"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a collection is made of.
+
+    Parameters
+    ----------
+    model_fingerprint : str
+        Of the model whose codes it holds.
+    n_levels, n_codewords, dim : int
+        Shape of the codes, and dimension of the features.
+    format_version : int
+        Of the folder's layout.
+    """
+
+    model_fingerprint: str
+    n_levels: int
+    n_codewords: int
+    dim: int
+    format_version: int = FORMAT_VERSION
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write ``collection.json`` into a folder that is not in use yet."""
+    content = {"format": _FORMAT, **asdict(manifest)}
+    (folder / MANIFEST_NAME).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read ``collection.json``.
+
+    Raises
+    ------
+    FormatError
+        If the folder is missing, no collection, damaged, or of a newer format version.
+    """
+    if not folder.is_dir():
+        raise FormatError(
+            f"{folder} must be a collection, got no such folder. "
+            f"Make one with `anybit create {folder} --model MODEL`."
+        )
+    path = folder / MANIFEST_NAME
+    if not path.is_file():
+        raise FormatError(
+            f"{folder} must be a collection with {MANIFEST_NAME}, got a folder without. "
+            "Make one with `anybit create COLLECTION --model MODEL`."
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        raise FormatError(f"{path} must be a JSON file, got: {cause}") from cause
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise FormatError(f"{path} must describe an {_FORMAT}, got something else.")
+    version = content.get("format_version")
+    if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
+        raise FormatError(
+            f"{folder} must have collection format version {FORMAT_VERSION} or older, "
+            f"got {version}. Update anybit."
+        )
+    try:
+        return Manifest(
+            str(content["model_fingerprint"]),
+            int(content["n_levels"]),
+            int(content["n_codewords"]),
+            int(content["dim"]),
+            version,
+        )
+    except (KeyError, TypeError, ValueError) as cause:
+        raise FormatError(f"{path} is damaged: {cause!r}. Restore it from a copy.") from cause

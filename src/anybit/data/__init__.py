@@ -1,0 +1,34 @@
+"""Sources of images and vectors, their labels, preprocessing and splits."""
+
+from anybit.data.bad_items import BadItem, BadItems
+from anybit.data.decode import DEFAULT_MAX_PIXELS, decode_image
+from anybit.data.labels import Labels
+from anybit.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessor
+from anybit.data.sources import (
+    ArrayImages,
+    ArrayVectors,
+    Batch,
+    Source,
+    SourceOptions,
+    open_source,
+)
+from anybit.data.split import Split, split_positions
+
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "ArrayImages",
+    "ArrayVectors",
+    "BadItem",
+    "BadItems",
+    "Batch",
+    "Labels",
+    "Preprocessor",
+    "Source",
+    "SourceOptions",
+    "Split",
+    "decode_image",
+    "open_source",
+    "split_positions",
+]

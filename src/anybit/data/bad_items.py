@@ -1,0 +1,98 @@
+"""The list of items that could not be used, so that nothing is dropped silently."""
+
+from __future__ import annotations
+
+import csv
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from anybit.errors import DataError, OptionError
+
+__all__ = ["BadItem", "BadItems"]
+
+
+@dataclass(frozen=True)
+class BadItem:
+    """One item that could not be used.
+
+    Parameters
+    ----------
+    position : int
+        Its position in the source.
+    key : str
+        Its name for a person: a relative path, a given id or the row number.
+    reason : str
+        Why it could not be used.
+    """
+
+    position: int
+    key: str
+    reason: str
+
+
+class BadItems:
+    """Collects items that could not be used; safe to use from several threads.
+
+    Examples
+    --------
+    >>> bad = BadItems()
+    >>> bad.add(7, "cat/7.jpg", "image file is truncated")
+    >>> len(bad), bad.check(n_total=1000, max_bad=0.01)
+    (1, None)
+    """
+
+    def __init__(self) -> None:
+        self._items: dict[int, BadItem] = {}
+        self._lock = threading.Lock()
+
+    def add(self, position: int, key: str, reason: str) -> None:
+        """Note one item; the same position noted again replaces its reason."""
+        with self._lock:
+            self._items[position] = BadItem(position, key, " ".join(reason.split()))
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[BadItem]:
+        with self._lock:
+            items = sorted(self._items.values(), key=lambda item: item.position)
+        return iter(items)
+
+    def check(self, n_total: int, max_bad: float) -> None:
+        """Raise when more than the share `max_bad` of `n_total` items are bad.
+
+        Raises
+        ------
+        DataError
+            If ``len(self) > max_bad * n_total``; names the first of them.
+        OptionError
+            If `max_bad` is not from 0 to 1.
+        """
+        if not 0 <= max_bad <= 1:
+            raise OptionError(f"max_bad must be a share from 0 to 1, got {max_bad}.")
+        if len(self) <= max_bad * n_total:
+            return
+        first = next(iter(self))
+        raise DataError(
+            f"at most {max_bad:.2%} of the items may be unusable, got {len(self)} of {n_total} "
+            f"({len(self) / max(n_total, 1):.2%}); the first: {first.key}: {first.reason} "
+            "Repair or remove them, or raise max_bad (--max-bad)."
+        )
+
+    def write(self, path: str | Path) -> Path:
+        """Write the list as CSV with the columns position, key, reason; return its path."""
+        path = Path(path)
+        draft = path.with_name(path.name + ".part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with draft.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+                writer = csv.writer(file)
+                writer.writerow(["position", "key", "reason"])
+                writer.writerows([item.position, item.key, item.reason] for item in self)
+            os.replace(draft, path)
+        except OSError as error:
+            raise DataError(f"cannot write the list of bad items {path}: {error}.") from error
+        return path

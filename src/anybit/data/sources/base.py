@@ -1,0 +1,546 @@
+"""What every source of items offers, whatever its files look like."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from anybit.data.bad_items import BadItems
+from anybit.data.decode import DEFAULT_MAX_PIXELS, decode_image
+from anybit.data.labels import Labels
+from anybit.data.preprocess import Preprocessor
+from anybit.errors import DataError, OptionError, ShapeError
+from anybit.types import BoolArray, Float32Array, Int64Array, ProgressCallback, UInt8Array
+
+__all__ = ["Batch", "ImageSource", "Items", "Source", "VectorSource"]
+
+_log = logging.getLogger(__name__)
+
+# Two threads: Pillow releases the GIL while it decodes, the rest of the work holds it.
+_N_DECODE_THREADS = 2
+
+
+@dataclass(frozen=True)
+class Items:
+    """What is known of N items beside their pictures or vectors.
+
+    Parameters
+    ----------
+    ids : ndarray of shape (N,), int64
+        Unique item numbers.
+    keys : tuple of str, optional
+        Names for a person: given string ids or relative paths.
+    labels : Labels, optional
+        Class labels of the N items.
+    metadata : pyarrow.Table, optional
+        The other columns, N rows.
+    """
+
+    ids: Int64Array
+    keys: tuple[str, ...] | None = None
+    labels: Labels | None = None
+    metadata: pa.Table | None = None
+
+    def __post_init__(self) -> None:
+        n_items = len(self.ids)
+        for name, part in (("keys", self.keys), ("labels", self.labels)):
+            if part is not None and len(part) != n_items:
+                raise DataError(f"{name} must have one row per item: {n_items}, got {len(part)}.")
+        if self.metadata is not None and self.metadata.num_rows != n_items:
+            raise DataError(
+                f"metadata must have one row per item: {n_items}, got {self.metadata.num_rows}."
+            )
+        ids, counts = np.unique(self.ids, return_counts=True)
+        if (counts > 1).any():
+            twice = ids[counts > 1]
+            names = [
+                self.key_of(int(np.flatnonzero(self.ids == number)[0])) for number in twice[:5]
+            ]
+            raise DataError(
+                f"every id must occur once, got {len(twice)} repeated: {', '.join(names)}. "
+                "Remove the repeated rows or choose another id column."
+            )
+
+    def key_of(self, position: int) -> str:
+        """Name of one item: its key, else its id."""
+        return str(self.ids[position]) if self.keys is None else self.keys[position]
+
+    def take(self, positions: Int64Array) -> Items:
+        """Return some of the items, in the order of `positions`."""
+        return Items(
+            ids=self.ids[positions],
+            keys=None if self.keys is None else tuple(self.keys[i] for i in positions),
+            labels=None if self.labels is None else self.labels.take(positions),
+            metadata=None if self.metadata is None else self.metadata.take(pa.array(positions)),
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some consecutive items, ready for the network.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (B,), int64
+        Positions in the source.
+    data : ndarray
+        Pictures (B, H, W, 3) uint8, or vectors (B, D) float32.
+    is_ok : ndarray of shape (B,), bool
+        False where an item could not be used; its data are zeros.
+    """
+
+    positions: Int64Array
+    data: NDArray[Any]
+    is_ok: BoolArray
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+class Source(ABC):
+    """Items to train on, to store or to query with. Made by `open_source`.
+
+    Parameters
+    ----------
+    items : Items
+        Ids, keys, labels and metadata.
+    found : str
+        What was found and how it was understood, a sentence or two for `describe`.
+    """
+
+    kind: Literal["images", "vectors"]
+
+    def __init__(self, items: Items, found: str) -> None:
+        self._items = items
+        self._found = found
+
+    def __len__(self) -> int:
+        return len(self._items.ids)
+
+    @property
+    def items(self) -> Items:
+        """Ids, keys, labels and metadata together."""
+        return self._items
+
+    @property
+    def ids(self) -> Int64Array:
+        """Item numbers, shape (N,), int64, unique."""
+        return self._items.ids
+
+    @property
+    def keys(self) -> tuple[str, ...] | None:
+        """Names for a person (string ids or relative paths), None when there are none."""
+        return self._items.keys
+
+    @property
+    def labels(self) -> Labels | None:
+        """Class labels, None when the source has none."""
+        return self._items.labels
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the classes, None without labels."""
+        return None if self.labels is None else self.labels.class_names
+
+    @property
+    def metadata(self) -> pa.Table | None:
+        """The columns that are neither id, label, picture nor vector; N rows."""
+        return self._items.metadata
+
+    @property
+    def dim(self) -> int:
+        """Length D of the vectors; refused by a source of images."""
+        raise OptionError("a source of images has no vectors; only a model gives them a dimension.")
+
+    def key_of(self, position: int) -> str:
+        """Name of one item for a message: its key, else its id."""
+        return self._items.key_of(position)
+
+    def with_labels(self, labels: Labels) -> Source:
+        """Return the same items with other labels.
+
+        Raises
+        ------
+        DataError
+            If there is not one row of labels per item.
+        """
+        copy = self.take(np.arange(len(self), dtype=np.int64))
+        copy._items = replace(self._items, labels=labels)
+        return copy
+
+    def describe(self) -> str:
+        """Say in a few lines what was found: columns, labels, counts, unlabelled items."""
+        lines = [self._found, f"{len(self):,} {self.kind}"]
+        if self.kind == "vectors":
+            lines[-1] += f" of {self.dim} dimensions"
+        lines.append(_labels_in_words(self.labels))
+        if self.metadata is not None and self.metadata.num_columns:
+            lines.append(f"other columns: {', '.join(self.metadata.column_names)}")
+        return "\n".join(lines)
+
+    def read_image(self, position: int) -> Image.Image:
+        """Return one picture, RGB; refused by a source of vectors."""
+        raise OptionError("this source holds vectors, not images; use vectors(start, stop).")
+
+    def iter_images(
+        self, positions: ArrayLike | None = None
+    ) -> Iterator[tuple[int, Image.Image | None]]:
+        """Yield (position, picture or None if it cannot be decoded)."""
+        raise OptionError("this source holds vectors, not images; use vectors(start, stop).")
+
+    def uint8_batch(
+        self,
+        positions: ArrayLike,
+        preprocessor: Preprocessor,
+        bad_items: BadItems | None = None,
+    ) -> tuple[UInt8Array, BoolArray]:
+        """Return pictures (B, H, W, 3) and whether each could be used (B,)."""
+        raise OptionError("this source holds vectors, not images; use vectors(start, stop).")
+
+    def vectors(self, start: int = 0, stop: int | None = None) -> Float32Array:
+        """Return vectors start..stop, shape (n, D); refused by a source of images."""
+        raise OptionError("this source holds images, not vectors; use read_image(position).")
+
+    def vectors_at(self, positions: ArrayLike) -> Float32Array:
+        """Return some vectors, shape (n, D); refused by a source of images."""
+        raise OptionError("this source holds images, not vectors; use read_image(position).")
+
+    @abstractmethod
+    def take(self, positions: ArrayLike) -> Source:
+        """Return a source of some of the items, in the order of `positions` (or a mask (N,))."""
+
+    @abstractmethod
+    def _batch(
+        self, positions: Int64Array, preprocessor: Preprocessor | None, bad_items: BadItems | None
+    ) -> Batch:
+        """Read one batch."""
+
+    def iter_batches(
+        self,
+        batch_size: int,
+        preprocessor: Preprocessor | None = None,
+        progress: ProgressCallback | None = None,
+        *,
+        positions: ArrayLike | None = None,
+        bad_items: BadItems | None = None,
+    ) -> Iterator[Batch]:
+        """Read all items batch by batch; the next batch is read while one is being used.
+
+        Parameters
+        ----------
+        batch_size : int
+            Items of a batch; the last one may be smaller.
+        preprocessor : Preprocessor, optional
+            Required for images, unused for vectors.
+        progress : callable, optional
+            Called with (items done, items in all) after each batch has been used.
+        positions : array-like of int, optional
+            The items and their order; default all.
+        bad_items : BadItems, optional
+            Where items that cannot be used are listed.
+
+        Yields
+        ------
+        Batch
+            Positions, pictures (B, H, W, 3) uint8 or vectors (B, D) float32, and `is_ok`.
+        """
+        if batch_size < 1:
+            raise OptionError(f"batch_size must be at least 1, got {batch_size}.")
+        if self.kind == "images" and preprocessor is None:
+            raise OptionError("images are read in batches with a preprocessor, got None.")
+        order = self._positions(positions)
+        parts = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+        return self._read_ahead(parts, preprocessor, progress, bad_items)
+
+    def _read_ahead(
+        self,
+        parts: list[Int64Array],
+        preprocessor: Preprocessor | None,
+        progress: ProgressCallback | None,
+        bad_items: BadItems | None,
+    ) -> Iterator[Batch]:
+        """Yield the batches; one thread reads the next."""
+        n_total, n_done = sum(map(len, parts)), 0
+        with ThreadPoolExecutor(1, thread_name_prefix="anybit-read") as reader:
+            ahead = [
+                reader.submit(self._batch, part, preprocessor, bad_items) for part in parts[:1]
+            ]
+            for number in range(len(parts)):
+                batch = ahead.pop().result()
+                if number + 1 < len(parts):
+                    ahead.append(
+                        reader.submit(self._batch, parts[number + 1], preprocessor, bad_items)
+                    )
+                yield batch
+                n_done += len(batch)
+                if progress is not None:
+                    progress(n_done, n_total)
+
+    def _positions(self, positions: ArrayLike | None) -> Int64Array:
+        """Positions as checked int64; a mask of shape (N,) is accepted."""
+        if positions is None:
+            return np.arange(len(self), dtype=np.int64)
+        array = np.asarray(positions)
+        if array.ndim != 1:
+            raise ShapeError(f"positions must have shape (n,), got {array.shape}.")
+        if array.dtype == np.bool_:
+            if len(array) != len(self):
+                raise ShapeError(f"a mask must have shape ({len(self)},), got {array.shape}.")
+            array = np.flatnonzero(array)
+        if array.size and not np.issubdtype(array.dtype, np.integer):
+            raise OptionError(f"positions must be integers or a mask, got {array.dtype}.")
+        array = array.astype(np.int64)
+        if array.size and (array.min() < 0 or array.max() >= len(self)):
+            raise OptionError(
+                f"positions must be from 0 to {len(self) - 1}, got {int(array.min())} to "
+                f"{int(array.max())}."
+            )
+        return array
+
+
+class ImageSource(Source):
+    """Base of all sources of pictures.
+
+    Parameters
+    ----------
+    items : Items
+    found : str
+    max_pixels : int
+        Width times height above which a picture is refused.
+    """
+
+    kind = "images"
+
+    def __init__(self, items: Items, found: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
+        super().__init__(items, found)
+        self._max_pixels = max_pixels
+
+    @abstractmethod
+    def _encoded(self, position: int) -> bytes | Path | Image.Image:
+        """Encoded bytes, the path of the file, or a picture at hand."""
+
+    def _image(self, position: int) -> Image.Image:
+        """One picture; a DataError says the reason without the item's name."""
+        encoded = self._encoded(position)
+        if isinstance(encoded, Image.Image):
+            return encoded
+        return decode_image(encoded, self._max_pixels)
+
+    def read_image(self, position: int) -> Image.Image:
+        """Return one picture, RGB, decoded and turned upright.
+
+        Raises
+        ------
+        DataError
+            If it cannot be decoded; names the item.
+        """
+        position = int(self._positions([position])[0])
+        try:
+            return self._image(position)
+        except DataError as error:
+            raise DataError(f"{self.key_of(position)}: {error}") from error
+
+    def iter_images(
+        self, positions: ArrayLike | None = None, bad_items: BadItems | None = None
+    ) -> Iterator[tuple[int, Image.Image | None]]:
+        """Yield (position, picture); None for a picture that cannot be decoded.
+
+        Parameters
+        ----------
+        positions : array-like of int, optional
+            The items and their order; default all.
+        bad_items : BadItems, optional
+            Where those that cannot be decoded are listed.
+        """
+        for position in self._positions(positions).tolist():
+            try:
+                image = self._image(position)
+            except DataError as error:
+                self._note(bad_items, position, error)
+                yield position, None
+            else:
+                yield position, image
+
+    def uint8_batch(
+        self,
+        positions: ArrayLike,
+        preprocessor: Preprocessor,
+        bad_items: BadItems | None = None,
+    ) -> tuple[UInt8Array, BoolArray]:
+        """Decode, resize and crop pictures with two threads.
+
+        Parameters
+        ----------
+        positions : array-like of int, shape (B,)
+        preprocessor : Preprocessor
+        bad_items : BadItems, optional
+            Where pictures that cannot be decoded are listed.
+
+        Returns
+        -------
+        pixels : ndarray of shape (B, H, W, 3), uint8
+            Zeros where a picture could not be decoded.
+        is_ok : ndarray of shape (B,), bool
+        """
+        order = self._positions(positions)
+        size = preprocessor.size_px
+        pixels = np.zeros((len(order), size, size, 3), dtype=np.uint8)  # (B, H, W, 3)
+        is_ok = np.zeros(len(order), dtype=np.bool_)  # (B,)
+
+        def fill(rows: range) -> None:
+            for row in rows:
+                position = int(order[row])
+                try:
+                    pixels[row] = preprocessor.to_uint8(self._image(position))
+                    is_ok[row] = True
+                except DataError as error:
+                    self._note(bad_items, position, error)
+
+        halves = [range(at, len(order), _N_DECODE_THREADS) for at in range(_N_DECODE_THREADS)]
+        with ThreadPoolExecutor(_N_DECODE_THREADS, thread_name_prefix="anybit-decode") as pool:
+            list(pool.map(fill, halves))
+        return pixels, is_ok
+
+    def take(self, positions: ArrayLike) -> Source:
+        """Return a source of some of the pictures, in the order of `positions`."""
+        return _ImageSubset(self, self._positions(positions))
+
+    def _note(self, bad_items: BadItems | None, position: int, error: DataError) -> None:
+        """List a bad picture, or at least log it."""
+        if bad_items is None:
+            _log.warning("%s cannot be used: %s", self.key_of(position), error)
+        else:
+            bad_items.add(position, self.key_of(position), str(error))
+
+    def _batch(
+        self, positions: Int64Array, preprocessor: Preprocessor | None, bad_items: BadItems | None
+    ) -> Batch:
+        """Read one batch of pictures."""
+        if preprocessor is None:
+            raise OptionError("images are read in batches with a preprocessor, got None.")
+        pixels, is_ok = self.uint8_batch(positions, preprocessor, bad_items)
+        return Batch(positions, pixels, is_ok)
+
+
+class VectorSource(Source):
+    """Base of all sources of vectors."""
+
+    kind = "vectors"
+
+    @abstractmethod
+    def _rows(self, positions: Int64Array | slice) -> NDArray[Any]:
+        """Vectors as stored, any float or integer type, shape (n, D)."""
+
+    def vectors(self, start: int = 0, stop: int | None = None) -> Float32Array:
+        """Return the vectors from `start` up to, not including, `stop`.
+
+        Returns
+        -------
+        ndarray of shape (n, D), float32
+
+        Raises
+        ------
+        DataError
+            If a value is NaN or infinite; names the first rows.
+        """
+        start, stop, _ = slice(start, stop).indices(len(self))
+        stop = max(start, stop)
+        rows = _to_float32(self._rows(slice(start, stop)))
+        _check_finite(rows, np.arange(start, stop, dtype=np.int64))
+        return rows
+
+    def vectors_at(self, positions: ArrayLike) -> Float32Array:
+        """Return the vectors at some positions, shape (n, D), float32; DataError as `vectors`."""
+        order = self._positions(positions)
+        rows = _to_float32(self._rows(order))
+        _check_finite(rows, order)
+        return rows
+
+    def take(self, positions: ArrayLike) -> Source:
+        """Return a source of some of the vectors, in the order of `positions`."""
+        return _VectorSubset(self, self._positions(positions))
+
+    def _batch(
+        self, positions: Int64Array, preprocessor: Preprocessor | None, bad_items: BadItems | None
+    ) -> Batch:
+        """Read one batch of vectors; consecutive positions are read as a slice."""
+        first = int(positions[0])
+        is_run = bool((np.diff(positions) == 1).all())
+        rows = self._rows(slice(first, first + len(positions)) if is_run else positions)
+        values = _to_float32(rows)
+        is_ok = np.isfinite(values).all(axis=1)
+        if not is_ok.all():
+            if bad_items is None:
+                _check_finite(values, positions)
+            else:
+                for row in np.flatnonzero(~is_ok).tolist():
+                    position = int(positions[row])
+                    bad_items.add(position, self.key_of(position), "NaN or infinite values.")
+            values[~is_ok] = 0.0
+        return Batch(positions, values, is_ok)
+
+
+class _ImageSubset(ImageSource):
+    """Some pictures of another source."""
+
+    def __init__(self, whole: ImageSource, positions: Int64Array) -> None:
+        super().__init__(whole.items.take(positions), whole._found, whole._max_pixels)
+        self._whole, self._at = whole, positions
+
+    def _encoded(self, position: int) -> bytes | Path | Image.Image:
+        return self._whole._encoded(int(self._at[position]))
+
+
+class _VectorSubset(VectorSource):
+    """Some vectors of another source."""
+
+    def __init__(self, whole: VectorSource, positions: Int64Array) -> None:
+        super().__init__(whole.items.take(positions), whole._found)
+        self._whole, self._at = whole, positions
+
+    @property
+    def dim(self) -> int:
+        return self._whole.dim
+
+    def _rows(self, positions: Int64Array | slice) -> NDArray[Any]:
+        return self._whole._rows(self._at[positions])
+
+
+def _to_float32(rows: NDArray[Any]) -> Float32Array:
+    """Copy to float32; a float64 too large becomes infinite and is refused later."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array(rows, dtype=np.float32, order="C")  # (n, D)
+
+
+def _check_finite(rows: Float32Array, positions: Int64Array) -> None:
+    """Raise DataError naming the first rows that are not finite."""
+    is_bad = ~np.isfinite(rows).all(axis=1)
+    if is_bad.any():
+        shown = ", ".join(str(number) for number in positions[is_bad][:5])
+        raise DataError(
+            f"vectors must be finite in float32, got NaN or infinity in {int(is_bad.sum())} "
+            f"rows; the first: {shown}. Remove or repair these rows."
+        )
+
+
+def _labels_in_words(labels: Labels | None) -> str:
+    """One line on the labels."""
+    if labels is None:
+        return "no labels"
+    shown = ", ".join(labels.class_names[:10]) + (", ..." if labels.n_classes > 10 else "")
+    counts = labels.counts()
+    sizes = f", {int(counts.min()):,} to {int(counts.max()):,} items each" if len(counts) else ""
+    kind = "multi-label" if labels.is_multi else "single label"
+    return (
+        f"{labels.n_classes} classes ({shown}), {kind}{sizes}; {labels.n_unlabelled:,} unlabelled"
+    )

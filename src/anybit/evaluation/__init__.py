@@ -1,0 +1,42 @@
+"""Metrics over ranked relevance, evaluation of every code length, plots and the report."""
+
+from anybit.evaluation.average_precision import map_at, map_at_query_relevant, map_full
+from anybit.evaluation.curves import (
+    PrecisionRecallCurve,
+    ndcg_at,
+    precision_at,
+    precision_recall_curve,
+    relevant_recall_at,
+)
+from anybit.evaluation.evaluate import EvaluationInput, evaluate
+from anybit.evaluation.options import EvaluationOptions
+from anybit.evaluation.ranking import rank_positions
+from anybit.evaluation.report import ExampleHit, ExampleHits, ExampleQuery, write_report
+from anybit.evaluation.results import DEFINITIONS, Evaluation, LengthResult, Measure, TableRow
+from anybit.evaluation.ties import TieInterval, map_under_ties
+
+__all__ = [
+    "DEFINITIONS",
+    "Evaluation",
+    "EvaluationInput",
+    "EvaluationOptions",
+    "ExampleHit",
+    "ExampleHits",
+    "ExampleQuery",
+    "LengthResult",
+    "Measure",
+    "PrecisionRecallCurve",
+    "TableRow",
+    "TieInterval",
+    "evaluate",
+    "map_at",
+    "map_at_query_relevant",
+    "map_full",
+    "map_under_ties",
+    "ndcg_at",
+    "precision_at",
+    "precision_recall_curve",
+    "rank_positions",
+    "relevant_recall_at",
+    "write_report",
+]

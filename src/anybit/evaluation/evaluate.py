@@ -1,0 +1,338 @@
+"""Measure retrieval at every code length in one pass over the queries, in bounded memory."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anybit.codes import Codebooks, Codes
+from anybit.errors import DataError, OptionError, ShapeError
+from anybit.evaluation.level_sums import LevelSums
+from anybit.evaluation.measure import SCALARS, Measurer, MeasureTables
+from anybit.evaluation.options import EvaluationOptions
+from anybit.evaluation.ranking import LabelMasks
+from anybit.evaluation.results import Evaluation
+from anybit.evaluation.summary import LengthInfo, curve_ranks, summarise
+from anybit.types import METRICS, Float32Array, Metric, ProgressCallback
+
+if TYPE_CHECKING:
+    from anybit.data import Labels
+
+__all__ = ["EvaluationInput", "evaluate"]
+
+# Queries of one work item; fixed, so that sums do not depend on the number of threads.
+_BLOCK_QUERIES = 64
+# Float scores of several queries at a time, per thread: enough for a fast matrix product.
+_FLOAT_BLOCK_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationInput:
+    """What is searched, and what is true.
+
+    Parameters
+    ----------
+    codebooks : Codebooks
+        Codebooks of the database's codes.
+    database_codes : Codes
+        Codes of the N items; may be cut.
+    query_features : ndarray of shape (Q, D), float32
+        Unquantised queries.
+    query_labels : Labels
+        Class labels of the queries.
+    database_labels : Labels
+        Class labels of the items.
+    database_features : ndarray of shape (N, D), float32, optional
+        Uncompressed items, for the upper bound.
+    metric : {"ip", "l2", "cosine"}, optional
+        How query and item are compared; that of the codebooks when left out.
+    """
+
+    codebooks: Codebooks
+    database_codes: Codes
+    query_features: Float32Array
+    query_labels: Labels
+    database_labels: Labels
+    database_features: Float32Array | None = None
+    metric: Metric | None = None
+
+
+@dataclass(eq=False)
+class _Task:
+    """Everything that the worker threads read."""
+
+    codebooks: Codebooks
+    metric: Metric
+    level_sums: LevelSums
+    levels: tuple[int, ...]  # ascending
+    queries: Float32Array  # (Q, D)
+    features: Float32Array | None  # (N, D)
+    norms: dict[int | None, Float32Array]  # by level count, None = float features; (N,)
+    query_masks: LabelMasks
+    item_masks: LabelMasks
+    max_gain: int
+    n_classes: int
+    tables: MeasureTables
+    local: threading.local = field(default_factory=threading.local)
+
+    def block(self, start: int) -> NDArray[np.float64]:
+        """Return the summed measures of one block of queries; (lengths, columns)."""
+        measurer = self._measurer()
+        queries = self.queries[start : start + _BLOCK_QUERIES]  # (B, D)
+        totals = np.zeros((len(self.levels) + (self.features is not None), self.tables.n_columns))
+        lut = self.codebooks.lut(queries, self.levels[-1])  # (B, L, K)
+        offsets = np.zeros(len(queries), dtype=np.float32)  # (B,)
+        if self.codebooks.offset is not None:
+            offsets = queries @ self.codebooks.offset
+        sums = np.empty(len(self.item_masks), dtype=np.float32)
+        floats = self._float_scores(queries)
+        for number in range(len(queries)):
+            mask = self.query_masks.words[:, start + number]
+            low_keys = measurer.ranker.low_keys(self.item_masks.shared_with(mask))
+            row = 0
+            for n_levels in self.level_sums.sums(lut[number], sums):
+                if n_levels in self.levels:
+                    scores = self._scores(sums, offsets[number], n_levels)
+                    totals[row] += measurer.row(scores, low_keys)
+                    row += 1
+            if self.features is not None:
+                totals[row] += measurer.row(next(floats), low_keys)
+        return totals
+
+    def _measurer(self) -> Measurer:
+        if not hasattr(self.local, "measurer"):
+            self.local.measurer = Measurer(self.tables, len(self.item_masks), self.max_gain)
+        measurer: Measurer = self.local.measurer
+        return measurer
+
+    def _scores(self, sums: Float32Array, offset: np.float32, n_levels: int) -> Float32Array:
+        """Turn level sums (N,) into scores; terms equal for all items are left out."""
+        if self.metric == "ip":
+            return sums.copy()
+        if self.metric == "l2":
+            return sums - self.norms[n_levels]
+        return (sums + offset) / self.norms[n_levels]
+
+    def _float_scores(self, queries: Float32Array) -> Iterator[Float32Array]:
+        """Yield the scores (N,) of one query after another with the uncompressed items."""
+        if self.features is None:
+            return
+        step = max(1, _FLOAT_BLOCK_BYTES // (4 * max(1, len(self.features))))
+        for start in range(0, len(queries), step):
+            products = queries[start : start + step] @ self.features.T  # (b, N)
+            if self.metric == "l2":
+                products -= self.norms[None]
+            elif self.metric == "cosine":
+                products /= self.norms[None]
+            yield from products
+
+
+def evaluate(
+    data: EvaluationInput,
+    options: EvaluationOptions | None = None,
+    *,
+    progress: ProgressCallback | None = None,
+) -> Evaluation:
+    """Measure how well codes of every length, and float features, find items of the same class.
+
+    Parameters
+    ----------
+    data : EvaluationInput
+        Codes, queries and class labels.
+    options : EvaluationOptions, optional
+        Code lengths and cut-offs.
+    progress : callable, optional
+        Called with (queries done, queries in all).
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    ShapeError
+        If the parts of the input do not fit together.
+    OptionError
+        If a code length does not exist or the metric is unknown.
+    DataError
+        If there is no query or item, or a feature is NaN or infinite.
+
+    Notes
+    -----
+    One query at a time is ranked against the whole database at each length; the sum of a length
+    starts from that of the length before. Memory beyond the input is about 150 bytes an item and
+    thread, plus 32 MiB a thread for float features. Equal scores rank by position.
+    """
+    options = options or EvaluationOptions()
+    started = time.perf_counter()
+    _check(data)
+    n_queries, n_items = len(data.query_features), data.database_codes.n_items
+    task, options = _prepare(data, options)
+    starts = range(0, n_queries, _BLOCK_QUERIES)
+    totals = np.zeros((len(task.levels) + (task.features is not None), task.tables.n_columns))
+    with ThreadPoolExecutor(options.n_threads or os.cpu_count() or 1) as pool:
+        for start, block in zip(starts, pool.map(task.block, starts), strict=True):
+            totals += block
+            if progress is not None:
+                progress(min(start + _BLOCK_QUERIES, n_queries), n_queries)
+    lengths = [
+        LengthInfo(n_levels, codes.bits, codes.code_bytes)
+        for n_levels in task.levels
+        for codes in [data.database_codes.cut_levels(n_levels)]
+    ]
+    if task.features is not None:
+        dim = task.features.shape[1]
+        lengths.append(LengthInfo(None, 32 * dim, 4 * dim))
+    results = tuple(
+        summarise(row, info, options, task.tables, n_queries)
+        for row, info in zip(totals, lengths, strict=True)
+    )
+    coded = results[: len(task.levels)]
+    counts = [labels.label_counts() for labels in (task.query_masks, task.item_masks)]
+    return Evaluation(
+        lengths=coded,
+        float_features=results[-1] if task.features is not None else None,
+        metric=task.metric,
+        at=options.at,
+        denominator=options.denominator,
+        zero_hit=options.zero_hit,
+        precision_at=options.precision_at,
+        n_queries=n_queries,
+        n_database=n_items,
+        n_classes=task.n_classes,
+        is_multi_label=any(int(count.max()) > 1 for count in counts),
+        n_queries_without_relevant=n_queries - int(totals[0, SCALARS.index("has_relevant")]),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _prepare(data: EvaluationInput, options: EvaluationOptions) -> tuple[_Task, EvaluationOptions]:
+    """Return what the threads read, and the options with cut-offs that the database allows."""
+    codes = data.database_codes
+    metric = data.metric or data.codebooks.metric
+    n_items = codes.n_items
+    ranks = tuple(rank for rank in options.precision_at if rank <= n_items)
+    options = replace(
+        options,
+        at=min(options.at, n_items),
+        ndcg_at=min(options.ndcg_at, n_items),
+        precision_at=ranks,
+    )
+    if options.bits is None:
+        levels = tuple(range(1, codes.n_levels + 1))
+    else:
+        levels = tuple(sorted({codes.cut(bits).n_levels for bits in options.bits}))
+    queries = np.ascontiguousarray(data.query_features, dtype=np.float32)
+    features = data.database_features
+    if features is not None:
+        features = np.ascontiguousarray(features, dtype=np.float32)
+    query_labels, item_labels = _same_classes(data.query_labels, data.database_labels)
+    item_masks, query_masks = LabelMasks(item_labels), LabelMasks(query_labels)
+    task = _Task(
+        codebooks=data.codebooks,
+        metric=metric,
+        level_sums=LevelSums(codes, levels[-1]),
+        levels=levels,
+        queries=queries,
+        features=features,
+        norms=_norms(data.codebooks, codes, levels, features, metric),
+        query_masks=query_masks,
+        item_masks=item_masks,
+        max_gain=max(1, int(item_masks.label_counts().max())),
+        n_classes=item_labels.n_classes,
+        tables=MeasureTables.make(
+            n_items, options.at, options.ndcg_at, options.denominator, curve_ranks(options, n_items)
+        ),
+    )
+    return task, options
+
+
+def _norms(
+    codebooks: Codebooks,
+    codes: Codes,
+    levels: tuple[int, ...],
+    features: Float32Array | None,
+    metric: Metric,
+) -> dict[int | None, Float32Array]:
+    """Return by level count what l2 takes off (half the squared norm) or cosine divides by."""
+    if metric == "ip":
+        return {}
+    squares: dict[int | None, Float32Array] = {
+        n_levels: codebooks.sq_norms(codes.cut_levels(n_levels)) for n_levels in levels
+    }
+    if features is not None:
+        squares[None] = np.einsum("nd,nd->n", features, features)
+    if metric == "l2":
+        return {key: square / np.float32(2) for key, square in squares.items()}
+    # A vector of length 0 has no direction: dividing by infinity gives it the score 0.
+    return {
+        key: np.where(square > 0, np.sqrt(square), np.float32(np.inf))
+        for key, square in squares.items()
+    }
+
+
+def _same_classes(query_labels: Labels, item_labels: Labels) -> tuple[Labels, Labels]:
+    """Return both label sets in one class order; a class that only one side knows is kept."""
+    if query_labels.class_names == item_labels.class_names:
+        return query_labels, item_labels
+    extra = [name for name in query_labels.class_names if name not in set(item_labels.class_names)]
+    names = (*item_labels.class_names, *extra)
+    return query_labels.aligned_to(names), item_labels.aligned_to(names)
+
+
+def _check(data: EvaluationInput) -> None:
+    """Raise when the parts of the input do not fit together."""
+    codes, codebooks = data.database_codes, data.codebooks
+    queries = np.asarray(data.query_features)
+    if queries.ndim != 2 or queries.shape[1] != codebooks.dim:
+        raise ShapeError(
+            f"query features must have shape (Q, {codebooks.dim}), got {queries.shape}. "
+            "Use features of the model that the codebooks belong to."
+        )
+    if len(queries) == 0 or codes.n_items == 0:
+        raise DataError(
+            f"an evaluation needs queries and items, got {len(queries)} and {codes.n_items}."
+        )
+    if codes.n_codewords != codebooks.n_codewords or codes.n_levels > codebooks.n_levels:
+        raise ShapeError(
+            f"codes must have at most {codebooks.n_levels} levels of {codebooks.n_codewords} "
+            f"codewords, got {codes.n_levels} levels of {codes.n_codewords}."
+        )
+    for name, labels, count in (
+        ("query", data.query_labels, len(queries)),
+        ("database", data.database_labels, codes.n_items),
+    ):
+        if len(labels) != count:
+            raise ShapeError(
+                f"{name} labels must be as many as the {name} items, {count}, got {len(labels)}."
+            )
+    features = data.database_features
+    if features is not None and features.shape != (codes.n_items, codebooks.dim):
+        raise ShapeError(
+            f"database features must have shape ({codes.n_items}, {codebooks.dim}), "
+            f"got {features.shape}."
+        )
+    if data.metric is not None and data.metric not in METRICS:
+        raise OptionError(f"metric must be one of {', '.join(METRICS)}, got {data.metric!r}.")
+    _check_finite(queries, "query")
+    if features is not None:
+        _check_finite(features, "database")
+
+
+def _check_finite(vectors: Float32Array, name: str) -> None:
+    """Raise when a vector holds NaN or infinity, naming the first row; looks block by block."""
+    for start in range(0, len(vectors), 4096):
+        bad = np.flatnonzero(~np.isfinite(vectors[start : start + 4096]).all(axis=1))
+        if len(bad):
+            raise DataError(
+                f"{name} features must be finite, got NaN or infinity in row "
+                f"{start + int(bad[0])}. Remove or repair that row."
+            )

@@ -1,0 +1,22 @@
+"""Torch modules: backbones, the head of the papers, the recurrent quantiser, and DRQ itself."""
+
+from anybit.models.backbones import Backbone, BackboneConfig, build_backbone
+from anybit.models.drq import DRQ, DRQConfig
+from anybit.models.head import ConcatHead
+from anybit.models.recurrent import (
+    QuantizerConfig,
+    RecurrentOutput,
+    RecurrentQuantization,
+)
+
+__all__ = [
+    "DRQ",
+    "Backbone",
+    "BackboneConfig",
+    "ConcatHead",
+    "DRQConfig",
+    "QuantizerConfig",
+    "RecurrentOutput",
+    "RecurrentQuantization",
+    "build_backbone",
+]

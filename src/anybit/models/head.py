@@ -1,0 +1,57 @@
+"""The head of DRQ: an intermediate layer, from it an embedding, both side by side."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["ConcatHead"]
+
+
+class ConcatHead(nn.Module):
+    """Map a backbone's feature to DRQ's feature x and its semantic part z.
+
+    Parameters
+    ----------
+    dim_in : int
+        Dimension of the backbone's feature (4096 for fc7).
+    dims : tuple of int
+        Sizes of the intermediate layer and of the embedding: (1748, 300) in the paper, (212, 300)
+        in the authors' code.
+    is_nonlinear : bool
+        Rectifier and dropout between the two layers, and tanh on z (authors' code); linear
+        otherwise (paper).
+    is_unit_length : bool
+        Scale x, and z, to length 1.
+
+    References
+    ----------
+    Song et al., IJCAI 2019, section 3.1 (as reconstructed).
+    """
+
+    def __init__(
+        self,
+        dim_in: int,
+        dims: tuple[int, int] = (1748, 300),
+        *,
+        is_nonlinear: bool = False,
+        is_unit_length: bool = False,
+    ) -> None:
+        super().__init__()
+        self.intermediate = nn.Linear(dim_in, dims[0])
+        self.embedding = nn.Linear(dims[0], dims[1])
+        self.dim = dims[0] + dims[1]
+        self.is_nonlinear = is_nonlinear
+        self.is_unit_length = is_unit_length
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, feature: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (B, dim_in) to x (B, sum of dims) and z (B, dims[1])."""
+        wide = self.intermediate(feature)  # (B, 1748)
+        entry = self.dropout(torch.relu(wide)) if self.is_nonlinear else wide
+        narrow = self.embedding(entry)  # (B, 300)
+        x = torch.cat([wide, narrow], dim=1)  # (B, 2048)
+        z = torch.tanh(narrow) if self.is_nonlinear else narrow
+        if self.is_unit_length:
+            x, z = nn.functional.normalize(x), nn.functional.normalize(z)
+        return x, z

@@ -1,0 +1,77 @@
+"""Optimisers and learning-rate schedules of the network and of the quantiser."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from anybit.models import DRQ
+from anybit.training.options import OptimizerOptions
+
+__all__ = ["learning_rate_factor", "make_optimizers", "set_learning_rates"]
+
+
+def make_optimizers(
+    model: DRQ, objective: nn.Module, options: OptimizerOptions
+) -> tuple[Optimizer, Optimizer]:
+    """Return the network's optimiser and the quantiser's (always Adam).
+
+    Each parameter group remembers its base rate as ``initial_lr``.
+    """
+    rate = options.learning_rate
+    backbone_rate = rate * (options.pretrained_factor if model.is_backbone_pretrained else 1.0)
+    new = [*model.head.named_parameters(), *objective.named_parameters()]
+    backbone = [*model.backbone.named_parameters()]
+    groups = []
+    for named, base in ((backbone, backbone_rate), (new, rate)):
+        for is_bias in (False, True):
+            chosen = [p for name, p in named if name.endswith("bias") == is_bias and p.requires_grad]
+            if chosen:
+                factor = options.bias_factor if is_bias and base == rate else 1.0
+                decay = 0.0 if is_bias else options.weight_decay
+                groups.append(
+                    {
+                        "params": chosen,
+                        "lr": base * factor,
+                        "initial_lr": base * factor,
+                        "weight_decay": decay,
+                    }
+                )
+    network: Optimizer
+    if options.kind == "sgd":
+        network = torch.optim.SGD(groups, momentum=0.9, nesterov=True)
+    elif options.kind == "adamw":
+        network = torch.optim.AdamW(groups)
+    else:
+        network = torch.optim.Adam(groups)
+    quantizer_rate = options.quantizer_learning_rate
+    quantizer = torch.optim.Adam(
+        [
+            {
+                "params": list(model.quantizer.parameters()),
+                "lr": quantizer_rate,
+                "initial_lr": quantizer_rate,
+            }
+        ]
+    )
+    return network, quantizer
+
+
+def learning_rate_factor(step: int, n_steps: int, schedule: str) -> float:
+    """Return the factor on the base rates at a step counted from 0."""
+    if schedule == "step":
+        return float(0.9 ** (step // 10_000))
+    if schedule == "one_cycle":
+        warm_up = max(1, round(0.15 * n_steps))
+        if step < warm_up:
+            return 0.05 + 0.95 * step / warm_up
+        return max(0.005, 1 - (step - warm_up) / max(1, n_steps - warm_up))
+    return 1.0
+
+
+def set_learning_rates(optimizers: tuple[Optimizer, ...], factor: float) -> None:
+    """Scale every group's base rate."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor

@@ -1,0 +1,311 @@
+"""What can be chosen about training, and the three presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from anybit.codes.codes import bits_per_level
+from anybit.data import SourceOptions
+from anybit.errors import OptionError
+
+__all__ = ["PRESETS", "LossOptions", "OptimizerOptions", "Preset", "TrainOptions", "preset_named"]
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """Weights and variants of the losses.
+
+    Parameters
+    ----------
+    margin_weight, triplet_weight, classification_weight : float
+        Of L_A, of L_T, and of the cosine softmax that only preset ``anybit`` uses.
+    quantization_weight, hard_weight, central_weight : float
+        tau, mu and nu of ``tau (E_S + mu E_H + nu L_JCL)``.
+    triplet_margin : float
+        In squared distance.
+    mining : {"semi_hard", "batch_hard", "all"}
+    is_margin_masked : bool
+        Negatives of L_A are the labels an image does not have (paper); all labels (authors' code).
+    reduction : {"sum", "mean"}
+        Of the distortions over dimensions.
+    is_first_level_separate : bool
+        In the last stage take turns, step by step, between level 1 alone and levels 2 to M
+        (authors' code); the sum over all levels at every step otherwise (paper).
+    is_end_to_end : bool
+        Let the quantisation losses reach the network (paper); the authors' code stops them.
+    sharpness : float
+        Factor on the cosines of the softmax.
+    """
+
+    margin_weight: float = 1.0
+    triplet_weight: float = 1.0
+    classification_weight: float = 0.0
+    quantization_weight: float = 1.0
+    hard_weight: float = 1.0
+    central_weight: float = 0.1
+    triplet_margin: float = 0.5
+    mining: Literal["semi_hard", "batch_hard", "all"] = "semi_hard"
+    is_margin_masked: bool = True
+    reduction: Literal["sum", "mean"] = "sum"
+    is_first_level_separate: bool = False
+    is_end_to_end: bool = True
+    sharpness: float = 16.0
+
+
+@dataclass(frozen=True)
+class OptimizerOptions:
+    """How parameters are updated.
+
+    Parameters
+    ----------
+    kind : {"adam", "adamw", "sgd"}
+        For the network; the quantiser always uses Adam.
+    learning_rate : float
+        Of new layers (head, proxies, a backbone from scratch).
+    pretrained_factor : float
+        Learning rate of pretrained layers, relative to it.
+    bias_factor : float
+        Learning rate of new biases, relative to that of new weights.
+    quantizer_learning_rate : float
+    weight_decay : float
+    schedule : {"constant", "step", "one_cycle"}
+        ``step``: times 0.9 every 10,000 steps (authors' code).
+    is_batch_norm_frozen : bool
+        Keep the statistics of a pretrained backbone's batch normalisation.
+    """
+
+    kind: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: float = 1e-3
+    pretrained_factor: float = 1.0
+    bias_factor: float = 1.0
+    quantizer_learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "step", "one_cycle"] = "constant"
+    is_batch_norm_frozen: bool = False
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named bundle of every choice in which paper and authors' code differ.
+
+    Parameters
+    ----------
+    name : str
+    losses : LossOptions
+    scratch, fine_tune : OptimizerOptions
+        For a backbone from random weights, and for a pretrained one.
+    quantizer, head : dict
+        Overrides of `QuantizerConfig`, and of the head's fields in `DRQConfig`.
+    epochs : tuple of int
+        Of the three stages: features; one level; everything.
+    batch_size : int
+    is_started_from_data : bool
+        Start codebook, scales and offset from the first features.
+    is_refitted : bool
+        After the last epoch fit codebook and scales once more to the training features.
+    first_scale : float
+        Size of the pictures in the first epoch, relative to the input size, growing to 1 over the
+        first 70 % of stage 1; only for a backbone from random weights.
+    """
+
+    name: str
+    losses: LossOptions = field(default_factory=LossOptions)
+    scratch: OptimizerOptions = field(default_factory=OptimizerOptions)
+    fine_tune: OptimizerOptions = field(default_factory=OptimizerOptions)
+    quantizer: dict[str, Any] = field(default_factory=dict)
+    head: dict[str, Any] = field(default_factory=dict)
+    epochs: tuple[int, int, int] = (8, 4, 4)
+    batch_size: int = 64
+    is_started_from_data: bool = True
+    is_refitted: bool = False
+    first_scale: float = 1.0
+
+
+PRESETS: dict[str, Preset] = {
+    "anybit": Preset(
+        "anybit",
+        losses=LossOptions(classification_weight=1.0, mining="batch_hard", triplet_weight=0.1),
+        scratch=OptimizerOptions("sgd", 0.1, weight_decay=5e-4, schedule="one_cycle"),
+        fine_tune=OptimizerOptions(
+            "adamw", 1e-3, 0.2, weight_decay=1e-2, schedule="one_cycle", is_batch_norm_frozen=True
+        ),
+        quantizer={
+            "has_offset": True,
+            "temperature": 0.1,
+            "is_temperature_relative": True,
+        },
+        head={"head_dims": (212, 300), "is_unit_length": True},
+        epochs=(10, 1, 5),
+        batch_size=128,
+        is_refitted=True,
+        first_scale=0.625,
+    ),
+    "paper": Preset(
+        "paper",
+        scratch=OptimizerOptions("adam", 1e-3),
+        fine_tune=OptimizerOptions("adam", 1e-3, pretrained_factor=0.1),
+        quantizer={"has_offset": False, "scale_rule": "power", "temperature": 1.0},
+        head={"head_dims": (1748, 300)},
+        losses=LossOptions(triplet_margin=1.0),
+        epochs=(8, 4, 4),
+        batch_size=64,
+    ),
+    "official": Preset(
+        "official",
+        losses=LossOptions(
+            triplet_margin=2.5,
+            is_margin_masked=False,
+            reduction="mean",
+            is_first_level_separate=True,
+            is_end_to_end=False,
+        ),
+        scratch=OptimizerOptions(
+            "sgd", 0.01, bias_factor=2.0, quantizer_learning_rate=1e-4, schedule="step"
+        ),
+        fine_tune=OptimizerOptions(
+            "sgd",
+            0.1,
+            pretrained_factor=0.1,
+            bias_factor=2.0,
+            quantizer_learning_rate=1e-4,
+            schedule="step",
+        ),
+        quantizer={
+            "has_offset": False,
+            "assignment": "cosine",
+            "initial_scale": 0.01,
+            "temperature": 1.0,
+        },
+        head={"head_dims": (212, 300), "is_head_nonlinear": True},
+        epochs=(32, 15, 15),
+        batch_size=16,
+        is_started_from_data=False,
+    ),
+}
+
+
+def preset_named(name: str) -> Preset:
+    """Return a preset, or raise OptionError with the names there are."""
+    if name not in PRESETS:
+        raise OptionError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}.")
+    return PRESETS[name]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Everything a training run can be told.
+
+    Parameters
+    ----------
+    method : str
+        ``drq``.
+    bits : int
+        Length of the full code: levels times log2 of the codewords.
+    n_codewords : int
+        Codewords K per level, a power of two up to 256.
+    backbone : str
+        Name of the network; ``none`` is taken for vectors.
+    backbone_options : dict
+        For its constructor.
+    weights : Path or None
+        Local file of pretrained weights.
+    is_pretrained : bool
+        Fetch pretrained weights (needs network access).
+    preset : str
+        ``anybit``, ``paper`` or ``official``.
+    preset_overrides : dict
+        Fields of the preset to replace: ``{"losses": {"mining": "all"}, "epochs": (1, 1, 1)}``.
+    label_vectors : Path or None
+        Text or .npy file, one row per class in the order of the class names.
+    input_px : int or None
+        Side of the square input.
+    epochs : tuple of int or None
+        Of the three stages; None: the preset's.
+    batch_size : int or None
+    learning_rate : float or None
+        Of new layers.
+    seed : int
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``mps``.
+    n_devices : int
+        Processes of distributed data parallel training.
+    precision : str
+        Lightning Fabric's name, such as ``32-true`` or ``bf16-mixed``.
+    augmentation : {"flip_crop", "flip", "crop", "none"}
+        ``crop`` leaves the flip out, for writing and other pictures with a reading direction.
+    metric : {"ip", "l2", "cosine"}
+    source : SourceOptions or None
+        Column names and the like, where `train` is given a path.
+    checkpoint_seconds : float
+        Write a checkpoint at the first step after this time, and after every epoch.
+    """
+
+    method: str = "drq"
+    bits: int = 32
+    n_codewords: int = 256
+    backbone: str = "resnet-small"
+    backbone_options: dict[str, Any] = field(default_factory=dict)
+    weights: Path | None = None
+    is_pretrained: bool = False
+    preset: str = "anybit"
+    preset_overrides: dict[str, Any] = field(default_factory=dict)
+    label_vectors: Path | None = None
+    input_px: int | None = None
+    epochs: tuple[int, int, int] | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    seed: int = 0
+    device: str = "auto"
+    n_devices: int = 1
+    precision: str = "32-true"
+    augmentation: Literal["flip_crop", "flip", "crop", "none"] = "flip_crop"
+    metric: Literal["ip", "l2", "cosine"] = "ip"
+    source: SourceOptions | None = None
+    checkpoint_seconds: float = 120.0
+
+    def __post_init__(self) -> None:
+        if self.method != "drq":
+            raise OptionError(f"method must be drq, got {self.method!r}.")
+        step = bits_per_level(self.n_codewords)
+        if self.bits <= 0 or self.bits % step or not 1 <= self.bits // step <= 16:
+            raise OptionError(
+                f"bits must be 1 to 16 levels of {step} bits ({step} to {16 * step}) for "
+                f"{self.n_codewords} codewords, got {self.bits}."
+            )
+        preset_named(self.preset)
+        for name in ("batch_size", "learning_rate", "input_px"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise OptionError(f"{name} must be above 0, got {value}.")
+
+    @property
+    def n_levels(self) -> int:
+        """Levels M of the full code."""
+        return self.bits // bits_per_level(self.n_codewords)
+
+    def resolved_preset(self) -> Preset:
+        """Return the preset with the overrides and options of this run put in."""
+        preset = preset_named(self.preset)
+        for name, value in self.preset_overrides.items():
+            if not hasattr(preset, name):
+                raise OptionError(f"preset_overrides must name fields of Preset, got {name!r}.")
+            current = getattr(preset, name)
+            if isinstance(current, dict):
+                value = {**current, **value}
+            elif isinstance(value, dict):
+                value = replace(current, **value)
+            preset = replace(preset, **{name: value})
+        if self.epochs is not None:
+            preset = replace(preset, epochs=self.epochs)
+        if self.batch_size is not None:
+            preset = replace(preset, batch_size=self.batch_size)
+        if self.learning_rate is not None:
+            rate = {"learning_rate": self.learning_rate}
+            preset = replace(
+                preset,
+                scratch=replace(preset.scratch, **rate),
+                fine_tune=replace(preset.fine_tune, **rate),
+            )
+        return preset

@@ -1,0 +1,119 @@
+"""The three stages of DRQ: which losses count at which epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from anybit.errors import OptionError
+from anybit.models import RecurrentQuantization
+from anybit.training.losses import (
+    adaptive_margin_loss,
+    cosine_softmax_loss,
+    distortion_losses,
+    joint_central_loss,
+    triplet_loss,
+)
+from anybit.training.options import LossOptions
+
+__all__ = ["STAGES", "Objective", "Stage", "stage_at"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of the three stages.
+
+    Parameters
+    ----------
+    name : str
+    number : int
+        1 to 3.
+    """
+
+    name: str
+    number: int
+
+
+STAGES = (Stage("features", 1), Stage("one level", 2), Stage("all levels", 3))
+
+
+def stage_at(epoch: int, epochs: tuple[int, int, int]) -> Stage:
+    """Return the stage of an epoch, both counted from 0."""
+    end = 0
+    for stage, length in zip(STAGES, epochs, strict=True):
+        end += length
+        if epoch < end:
+            return stage
+    raise OptionError(f"epoch must be below {sum(epochs)}, got {epoch}.")
+
+
+class Objective(nn.Module):
+    """The sum of losses of a stage.
+
+    Parameters
+    ----------
+    options : LossOptions
+    label_vectors : Tensor of shape (C, D_z)
+    dim : int
+        Dimension D of x, for the class proxies.
+
+    References
+    ----------
+    Song et al., IJCAI 2019, section 3.3 (as reconstructed): features first, then with one level,
+    then everything.
+    """
+
+    def __init__(self, options: LossOptions, label_vectors: Tensor, dim: int) -> None:
+        super().__init__()
+        self.options = options
+        self.label_vectors: Tensor
+        self.register_buffer("label_vectors", label_vectors)
+        n_proxies = len(label_vectors) if options.classification_weight > 0 else 0
+        self.proxies = nn.Parameter(torch.randn(n_proxies, dim) / dim**0.5)
+
+    def similarity(self, x: Tensor, z: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return the weighted losses of x (B, D) and z (B, D_z) under labels (B, C)."""
+        options, losses = self.options, {}
+        if options.margin_weight > 0:
+            margin = adaptive_margin_loss(
+                z, self.label_vectors, labels, is_masked=options.is_margin_masked
+            )
+            losses["margin"] = options.margin_weight * margin
+        if options.triplet_weight > 0:
+            # As in the authors' code distances are between unit vectors, whatever x is.
+            unit = nn.functional.normalize(x)
+            triplet = triplet_loss(unit, labels, options.triplet_margin, options.mining)
+            losses["triplet"] = options.triplet_weight * triplet
+        if options.classification_weight > 0:
+            classification = cosine_softmax_loss(
+                x, self.proxies, labels, sharpness=options.sharpness
+            )
+            losses["classification"] = options.classification_weight * classification
+        return losses
+
+    def quantization(
+        self, x: Tensor, quantizer: RecurrentQuantization, stage: Stage, step: int
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the weighted quantisation losses and the codes (L, B)."""
+        options = self.options
+        if not options.is_end_to_end:
+            x = x.detach()
+        n_levels = 1 if stage.number == 2 else quantizer.config.n_levels
+        first, rest = slice(0, 1), slice(0, n_levels)
+        if stage.number == 3 and options.is_first_level_separate and n_levels > 1:
+            rest = slice(1, n_levels)
+        output = quantizer(x, n_levels)
+        soft, hard = distortion_losses(x, output, options.reduction)
+        is_first = options.is_first_level_separate and stage.number == 3 and step % 2 == 0
+        levels = first if is_first else rest
+        weight = options.quantization_weight
+        losses = {
+            "soft_distortion": weight * soft[levels].sum(),
+            "hard_distortion": weight * options.hard_weight * hard[levels].sum(),
+        }
+        if not is_first and options.central_weight > 0:
+            central = joint_central_loss(output, options.reduction)
+            losses["central"] = weight * options.central_weight * central
+        return losses, output.codes

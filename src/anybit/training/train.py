@@ -1,0 +1,216 @@
+"""`train`: from a source to a trained model."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from anybit.baselines import RecurrentFitOptions, VectorQuantizer, train_on_vectors
+from anybit.data import Labels, Preprocessor, Source, open_source
+from anybit.errors import DataError, OptionError
+from anybit.models import DRQ, BackboneConfig, DRQConfig, QuantizerConfig
+from anybit.training.augment import Augmenter
+from anybit.training.images import TrainingImages
+from anybit.training.label_vectors import load_label_vectors, orthogonal_label_vectors
+from anybit.training.loop import TrainingData, TrainingRun, make_fabric
+from anybit.training.options import TrainOptions
+from anybit.types import ProgressCallback
+
+__all__ = ["train"]
+
+_log = logging.getLogger(__name__)
+
+
+def train(
+    source: str | Path | Source,
+    options: TrainOptions | None = None,
+    *,
+    output: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: ProgressCallback | None = None,
+    **settings: Any,
+) -> DRQ | VectorQuantizer:
+    """Train a model: DRQ on labelled images, or a recurrent quantiser on plain vectors.
+
+    Parameters
+    ----------
+    source : str, Path or Source
+        Images with labels, or vectors (see `anybit.data.open_source`).
+    options : TrainOptions, optional
+    output : str or Path, optional
+        Model folder to write. Checkpoints and logs go to the folder ``OUTPUT.run`` beside it.
+    resume : bool
+        Go on from the newest checkpoint of ``OUTPUT.run``, or start if there is none.
+    overwrite : bool
+        Replace an earlier model and run.
+    progress : callable, optional
+        Called with (steps done, steps in all).
+    **settings
+        Fields of `TrainOptions`, in place of `options`.
+
+    Returns
+    -------
+    DRQ or VectorQuantizer
+        Both have ``save_pretrained`` and ``export_codebooks``.
+
+    Raises
+    ------
+    OptionError
+        If options contradict each other, or the output is there already.
+    DataError
+        If the source is empty, lacks labels, or too much of it cannot be used.
+
+    Examples
+    --------
+    >>> model = train("photos/", bits=32, output="model/")  # doctest: +SKIP
+    """
+    if options is not None and settings:
+        raise OptionError("give options or single settings, not both.")
+    options = options or TrainOptions(**settings)
+    target = Path(output) if output is not None else None
+    if target is not None and target.exists() and not (overwrite or resume):
+        raise OptionError(f"{target} must not exist yet. Choose another path, or overwrite.")
+    opened = source if isinstance(source, Source) else open_source(Path(source), options.source)
+    _log.info("%s", opened.describe())
+    if len(opened) == 0:
+        raise DataError(f"the source must hold at least one item, got none in {source}.")
+    if opened.kind == "vectors":
+        return _train_vectors(opened, options, target, overwrite or resume, progress)
+    folder = None if target is None else target.with_name(target.name + ".run")
+    if folder is not None and folder.exists():
+        if overwrite and not resume:
+            shutil.rmtree(folder)
+        elif not resume:
+            raise OptionError(
+                f"{folder} holds an unfinished run. Resume it (--resume), or start again "
+                "(--overwrite)."
+            )
+    model = _train_images(opened, options, folder, resume, progress)
+    if target is not None:
+        model.save_pretrained(target, overwrite=overwrite or resume)
+    return model
+
+
+def _train_vectors(
+    source: Source,
+    options: TrainOptions,
+    target: Path | None,
+    overwrite: bool,
+    progress: ProgressCallback | None,
+) -> VectorQuantizer:
+    """Fit the recurrent quantiser to fixed features."""
+    if options.backbone not in ("none", TrainOptions.backbone):
+        raise OptionError(f"vectors need no backbone, got {options.backbone!r}. Leave it out.")
+    model = train_on_vectors(
+        source.vectors(0, len(source)),
+        RecurrentFitOptions(
+            n_levels=options.n_levels,
+            n_codewords=options.n_codewords,
+            metric=options.metric,
+            seed=options.seed,
+        ),
+        progress,
+    )
+    if target is not None:
+        model.save_pretrained(target, overwrite=overwrite)
+    return model
+
+
+def _train_images(
+    source: Source,
+    options: TrainOptions,
+    folder: Path | None,
+    resume: bool,
+    progress: ProgressCallback | None,
+) -> DRQ:
+    """Train DRQ on labelled images."""
+    labels = _labels_of(source)
+    fabric = make_fabric(options)
+    fabric.launch()
+    torch.manual_seed(options.seed)
+    model = DRQ(_config(options), weights=options.weights, is_pretrained=options.is_pretrained)
+    size = model.input_px
+    preprocessor = Preprocessor(
+        size_px=size, resize_px=size, mean=tuple(model.mean), std=tuple(model.std)
+    )
+    max_bad = options.source.max_bad if options.source else 0.01
+    images = TrainingImages(source, preprocessor, max_bad)
+    data = TrainingData(
+        images,
+        labels,
+        Augmenter(options.augmentation, size, model.mean, model.std),
+        Augmenter("none", size, model.mean, model.std),
+    )
+    dim = model.config.head_dims[1]
+    if options.label_vectors is None:
+        vectors = orthogonal_label_vectors(labels.n_classes, dim, options.seed)
+    else:
+        vectors = load_label_vectors(options.label_vectors, labels.n_classes, dim)
+    run = TrainingRun(model, data, vectors, options, fabric, folder)
+    if resume and not run.resume():
+        _log.info("no checkpoint yet: starting from the beginning")
+    run.run(progress)
+    if folder is not None and len(images.bad_items):
+        images.bad_items.write(folder / "bad_items.csv")
+    model = model.to("cpu").eval()
+    model.preprocessor = preprocessor.to_dict()
+    model.class_names = tuple(labels.class_names)
+    model.summary = _summary(run, options, labels)
+    return model
+
+
+def _config(options: TrainOptions) -> DRQConfig:
+    """Put preset and options together."""
+    preset = options.resolved_preset()
+    quantizer = {
+        "n_levels": options.n_levels,
+        "n_codewords": options.n_codewords,
+        "metric": options.metric,
+        **preset.quantizer,
+    }
+    backbone = BackboneConfig(options.backbone, options.input_px, options.backbone_options)
+    return DRQConfig(backbone, QuantizerConfig(**quantizer), **preset.head)
+
+
+def _labels_of(source: Source) -> Labels:
+    labels = source.labels
+    if labels is None or labels.n_classes < 2:
+        found = "none" if labels is None else f"{labels.n_classes} class"
+        raise DataError(
+            f"training on images needs labels of at least 2 classes, got {found}. Put the images "
+            "into one folder per class, or name a label column."
+        )
+    return labels
+
+
+def _summary(run: TrainingRun, options: TrainOptions, labels: Labels) -> dict[str, Any]:
+    """Say what was trained on what, in JSON values."""
+    scales: list[float] = run.model.quantizer.level_scales().tolist()
+    warnings = [
+        f"level {level} has the scale {scale:.4f}: it adds nothing or turns the codewords round"
+        for level, scale in enumerate(scales)
+        if scale < 0.02
+    ]
+    for warning in warnings:
+        _log.warning("%s", warning)
+    plain = asdict(options)
+    plain = {k: str(v) if isinstance(v, Path) else v for k, v in plain.items() if k != "source"}
+    return {
+        "options": plain,
+        "n_images": len(run.data.images.positions),
+        "n_bad": len(run.data.images.bad_items),
+        "n_classes": labels.n_classes,
+        "class_counts": np.asarray(labels.counts()).tolist(),
+        "n_steps": run.n_steps,
+        "epochs": list(run.preset.epochs),
+        "level_scales": scales,
+        "is_backbone_pretrained": run.model.is_backbone_pretrained,
+        "warnings": warnings,
+    }
