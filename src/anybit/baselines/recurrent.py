@@ -250,9 +250,9 @@ def _fit_by_least_squares(
     history = [float(weights @ encoding.distortions)]
     best, n_revived = (history[0], codebook, scales), 0
     for iteration in range(options.n_iterations):
-        stats = moments(encoding.codes, options.n_codewords, weights)
+        stats = moments(encoding.codes, weights)
         scales = solve_scales(codebook, encoding.projections, stats, scales)
-        codebook = solve_codebook(features, encoding.codes, scales, stats, codebook)
+        codebook = solve_codebook(features, scales, stats, codebook)
         codebook, revived = _revived(features, codebook, encoding)
         n_revived += revived
         encoding = encode_prefixes(features, codebook, scales)

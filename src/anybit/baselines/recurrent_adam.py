@@ -90,9 +90,9 @@ def prefix_gradients(
         Entry 0 too, though ``s_0`` stays 1.
     """
     encoding = encode_prefixes(batch, codebook, scales)
-    stats = moments(encoding.codes, len(codebook), weights)
+    stats = moments(encoding.codes, weights)
     sums = code_sums(batch, encoding.codes, stats.tails * scales, len(codebook))
-    by_codebook = normal_matrix(stats, scales) @ codebook - sums  # (K, D)
+    by_codebook = normal_matrix(stats, scales, len(codebook)) @ codebook - sums  # (K, D)
     matrix = scale_system(codebook, stats)  # (M, M)
     by_scales = matrix @ scales - stats.tails * encoding.projections
     return 2 * by_codebook / len(batch), 2 * by_scales / len(batch)

@@ -48,24 +48,18 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Moments:
-    """What the closed-form updates need of codes (M, N) and vectors (N, D).
+    """What the closed-form updates need to know of the codes.
 
     Parameters
     ----------
-    pairs : ndarray of shape (M, M, K, K), float64
-        ``pairs[i, j, k, l]``: items with code k at level i and l at level j.
+    codes : ndarray of shape (M, N), int64
     tails : ndarray of shape (M,), float64
         Sum of the weights of the prefixes that hold a level: ``tails[i] = sum_{t >= i} w_t``.
+        Both of two levels are in the prefixes from the later one on.
     """
 
-    pairs: Float64Array
+    codes: NDArray[np.int64]
     tails: Float64Array
-
-    @property
-    def weights(self) -> Float64Array:
-        """``tails[max(i, j)]``, (M, M): the weight of the prefixes that hold both levels."""
-        level = np.arange(len(self.tails))
-        return np.asarray(self.tails[np.maximum(level[:, None], level[None, :])])
 
 
 def encode_prefixes(
@@ -109,18 +103,9 @@ def encode_prefixes(
     return Encoding(codes, totals / n_items, projections, all_errors)
 
 
-def moments(codes: NDArray[np.int64], n_codewords: int, level_weights: Float64Array) -> Moments:
-    """Count the pairs of codes of every two levels."""
-    n_levels = len(codes)
-    pairs = np.empty((n_levels, n_levels, n_codewords, n_codewords))
-    for first in range(n_levels):
-        for second in range(first, n_levels):
-            joint = codes[first] * n_codewords + codes[second]
-            counts = np.bincount(joint, minlength=n_codewords**2)
-            pairs[first, second] = counts.reshape(n_codewords, n_codewords)
-            pairs[second, first] = pairs[first, second].T
-    tails = np.cumsum(level_weights[::-1])[::-1]
-    return Moments(pairs, tails)
+def moments(codes: NDArray[np.int64], level_weights: Float64Array) -> Moments:
+    """Sum the weights of the prefixes that hold each level."""
+    return Moments(codes, np.cumsum(level_weights[::-1])[::-1])
 
 
 def code_sums(
@@ -139,21 +124,35 @@ def code_sums(
     return sums
 
 
-def normal_matrix(stats: Moments, scales: Float64Array) -> Float64Array:
+def normal_matrix(stats: Moments, scales: Float64Array, n_codewords: int) -> Float64Array:
     """Return the (K, K) matrix of the codebook's weighted normal equations over all prefixes."""
-    factors = stats.weights * np.outer(scales, scales)  # (M, M)
-    return np.asarray(np.einsum("ij,ijkl->kl", factors, stats.pairs))
+    matrix = np.zeros((n_codewords, n_codewords))
+    for first, codes in enumerate(stats.codes):
+        for second in range(first, len(stats.codes)):
+            joint = codes * n_codewords + stats.codes[second]
+            pairs = np.bincount(joint, minlength=n_codewords**2).reshape(matrix.shape)
+            factor = stats.tails[second] * scales[first] * scales[second]
+            matrix += factor * pairs
+            if second > first:
+                matrix += factor * pairs.T
+    return matrix
 
 
 def scale_system(codebook: Float32Array, stats: Moments) -> Float64Array:
     """Return the (M, M) matrix of the scales' weighted normal equations over all prefixes."""
     gram = codebook.astype(np.float64) @ codebook.T.astype(np.float64)  # (K, K)
-    return np.asarray(stats.weights * np.einsum("ijkl,kl->ij", stats.pairs, gram))
+    n_levels = len(stats.codes)
+    matrix = np.empty((n_levels, n_levels))
+    for first, codes in enumerate(stats.codes):
+        for second in range(first, n_levels):
+            products = gram[codes, stats.codes[second]]  # (N,)
+            matrix[first, second] = stats.tails[second] * products.sum()
+            matrix[second, first] = matrix[first, second]
+    return matrix
 
 
 def solve_codebook(
     features: Float32Array,
-    codes: NDArray[np.int64],
     scales: Float64Array,
     stats: Moments,
     codebook: Float32Array,
@@ -164,8 +163,8 @@ def solve_codebook(
     its normal equations are a (K, K) system. Codewords that no item uses keep their values.
     """
     n_codewords = len(codebook)
-    matrix = normal_matrix(stats, scales)
-    sums = code_sums(features, codes, stats.tails * scales, n_codewords)
+    matrix = normal_matrix(stats, scales, n_codewords)
+    sums = code_sums(features, stats.codes, stats.tails * scales, n_codewords)
     diagonal = np.diag(matrix)
     is_used = diagonal > 1e-9 * diagonal.max()
     # A little ridge towards the present codebook: pairs that only occur together are undecided.
@@ -188,6 +187,8 @@ def solve_scales(
     target = stats.tails * projections - matrix[:, 0]  # s_0 = 1 moves to the right
     matrix, target = matrix[1:, 1:].copy(), target[1:]
     ridge = 1e-9 * np.trace(matrix) / len(matrix)
+    if ridge <= 0:  # all vectors alike: every scale does
+        return scales
     matrix[np.diag_indices_from(matrix)] += ridge
     rest = np.linalg.solve(matrix, target + ridge * scales[1:])
     return np.concatenate([[1.0], rest])

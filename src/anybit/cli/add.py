@@ -32,9 +32,9 @@ def add(
         typer.Option("--store-features", help="Also store float features, for `evaluate`."),
     ] = False,
 ) -> None:
-    """Encode the items of SOURCE and store their codes; an id that is there is updated.
+    """Encode items and store their codes.
 
-    An addition that was interrupted is simply run again.
+    An id that is there is updated. An addition that was interrupted is simply run again.
     """
     from anybit.collection import AddOptions, Collection
 

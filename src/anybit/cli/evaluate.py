@@ -60,23 +60,28 @@ def evaluate(
     console: Console,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
 ) -> None:
-    """Measure a collection at every code length and write metrics.json, plots and report.html.
+    """Measure retrieval at every code length.
 
-    An item is relevant to a query when they share a label. Add with --store-features to see the
+    Writes metrics.json, plots and report.html. An item is relevant to a query when they share a label. Add with --store-features to see the
     float features beside the codes.
     """
     from anybit.collection import Collection
 
     opened = Collection.open(collection, device)
     source = open_said(queries, source_flags, console)
-    evaluation = evaluate_collection(opened, source, output, flags, console)
+    evaluation = evaluate_collection(opened, source, output, flags, console, source_flags.max_bad)
     show_evaluation(evaluation, console)
     report = output / "report.html"
     console.result({**evaluation.to_dict(), "report": str(report)}, f"report: {report}")
 
 
 def evaluate_collection(
-    collection: Collection, queries: Source, output: Path, flags: EvaluateFlags, console: Console
+    collection: Collection,
+    queries: Source,
+    output: Path,
+    flags: EvaluateFlags,
+    console: Console,
+    max_bad: float = 0.01,
 ) -> Evaluation:
     """Evaluate and write metrics, plots and report into a folder."""
     from anybit.cli.examples import example_queries
@@ -84,9 +89,9 @@ def evaluate_collection(
     from anybit.evaluation import evaluate as measure
     from anybit.evaluation import write_report
 
-    options = flags.options()
+    options, add_options = flags.options(), AddOptions(max_bad=max_bad)
     with console.progress("queries") as progress:
-        data = collection.evaluation_input(queries, AddOptions(), progress)
+        data = collection.evaluation_input(queries, add_options, progress)
     with console.progress("ranking") as progress:
         evaluation = measure(data, options, progress=progress)
     evaluation.save(output)

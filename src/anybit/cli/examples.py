@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from anybit.collection import Collection, Hits
     from anybit.data import Source
     from anybit.evaluation import ExampleHits, ExampleQuery
+    from anybit.types import Float32Array
 
 __all__ = ["example_queries"]
 
@@ -61,11 +64,10 @@ def _example(
         labels = tuple(names[number] for number in own)
     thumbnail = None
     if queries.kind == "images":
-        image = queries.read_image(position)
-        query = image
-        thumbnail = _png(image.copy())
+        query: Image.Image | Float32Array = queries.read_image(position)
+        thumbnail = _png(queries.read_image(position))
     else:
-        query = queries.vectors(position, position + 1)[0]
+        query = queries.vectors(position, position + 1)[0]  # (D,)
     results = tuple(
         _hits(collection, collection.search(query, _N_HITS, bits), labels)
         for bits in sorted(set(lengths_bits))
@@ -92,12 +94,8 @@ def _hits(collection: Collection, hits: Hits, labels: tuple[str, ...]) -> Exampl
     )
 
 
-def _png(image: object) -> bytes:
+def _png(image: Image.Image) -> bytes:
     """Encode a picture small."""
-    from PIL import Image
-
-    if not isinstance(image, Image.Image):
-        return b""
     image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
     file = io.BytesIO()
     image.save(file, "PNG")

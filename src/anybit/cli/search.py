@@ -33,7 +33,10 @@ def search(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
 ) -> None:
-    """Find the items nearest to QUERY, at any code length of the model."""
+    """Find the items nearest to a query.
+
+    At any code length of the model: --bits 8 reads the first byte of every code only.
+    """
     from anybit.collection import Collection
 
     opened = Collection.open(collection, device)

@@ -48,5 +48,5 @@ def open_said(path: Path, flags: SourceFlags, console: Console) -> Source:
     from anybit.data import open_source
 
     source = open_source(path, flags.options())
-    console.say("\n".join(f"  {line}" for line in f"{path}\n{source.describe()}".splitlines()))
+    console.say("\n".join(f"  {line}" for line in source.describe().splitlines()))
     return source

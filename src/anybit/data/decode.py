@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from anybit.errors import DataError
 
@@ -21,7 +21,7 @@ DEFAULT_MAX_PIXELS = 89_478_485
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
 )
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "MPO")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF")
 _WHITE = (255, 255, 255, 255)
 
 
@@ -66,7 +66,7 @@ def decode_image(data: bytes | str | Path, max_pixels: int = DEFAULT_MAX_PIXELS)
         raise DataError(f"the image has too many pixels: {error}") from error
     except FileNotFoundError as error:
         raise DataError(f"the image file is missing: {data!s}.") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise DataError(
             "the image must be JPEG, PNG, WEBP, GIF, BMP or TIFF; this one is none of them or "
             "its header is damaged."

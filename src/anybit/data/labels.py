@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -210,7 +211,7 @@ class Labels:
         """Return the class numbers of every item."""
         flat: list[int] = self.classes.tolist()
         edges: list[int] = self.starts.tolist()
-        return [tuple(flat[start:stop]) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+        return [tuple(flat[start:stop]) for start, stop in pairwise(edges)]
 
     def names_of(self, position: int) -> tuple[str, ...]:
         """Return the class names of one item."""
@@ -288,14 +289,14 @@ class Labels:
 
 
 def _starts_of(lengths: NDArray[np.int64]) -> Int64Array:
-    """Running sum that begins with 0, shape (N + 1,)."""
+    """Add up the lengths, beginning with 0, shape (N + 1,)."""
     starts = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=starts[1:])
     return starts
 
 
 def _as_names(class_names: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The given names as a tuple."""
+    """Copy the given names to a tuple."""
     return None if class_names is None else tuple(class_names)
 
 

@@ -21,6 +21,10 @@ __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessor"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+# A picture more oblong than this is cut to it before it is resized: the crop drops the rest
+# anyway, and a strip of 1 x 80,000,000 pixels would be blown up to terabytes.
+_MOST_OBLONG = 16
+
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -113,7 +117,8 @@ class Preprocessor:
 
     def __call__(self, image: Image.Image) -> Float32Array:
         """Turn one picture into network input (3, size_px, size_px), float32."""
-        return self.normalise(self.to_uint8(image)[None])[0]
+        planes: Float32Array = self.normalise(self.to_uint8(image)[None])[0]
+        return planes
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values."""
@@ -150,6 +155,10 @@ class Preprocessor:
         """Resize so that the shorter side is `resize_px`, or at least holds the crop."""
         width, height = image.size
         shorter = min(width, height)
+        if max(width, height) > _MOST_OBLONG * shorter:
+            longest = _MOST_OBLONG * shorter
+            image = _centre(image, min(width, longest), min(height, longest))
+            width, height = image.size
         wanted = max(shorter, self.size_px) if self.resize_px is None else self.resize_px
         # The longer side is rounded down, as torchvision's Resize does.
         longer = int(wanted * max(width, height) / shorter)
@@ -164,8 +173,12 @@ class Preprocessor:
 
     def _cropped(self, image: Image.Image) -> Image.Image:
         """Cut the centre square of `size_px`."""
-        width, height = image.size
-        if (width, height) == (self.size_px, self.size_px):
-            return image
-        left, top = round((width - self.size_px) / 2), round((height - self.size_px) / 2)
-        return image.crop((left, top, left + self.size_px, top + self.size_px))
+        return _centre(image, self.size_px, self.size_px)
+
+
+def _centre(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Cut the centre out, unless the size fits already."""
+    if image.size == (width, height):
+        return image
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))

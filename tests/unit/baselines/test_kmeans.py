@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,7 @@ def test_two_clusters_by_hand():
 def test_distortion_never_rises(init):
     history = fit_kmeans(vectors(500), KMeansOptions(32, init=init, tolerance=0)).history
     # float32 distances
-    assert all(after <= before * (1 + 1e-6) for before, after in zip(history, history[1:]))
+    assert all(after <= before * (1 + 1e-6) for before, after in pairwise(history))
 
 
 def test_same_seed_same_codebook_and_other_seed_another():

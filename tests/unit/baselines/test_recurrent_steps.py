@@ -14,7 +14,7 @@ from anybit.baselines.recurrent_steps import (
 from anybit.codes import Codebooks
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "reference"))
-from recurrent_design import codebook_by_lstsq, objective, scales_by_lstsq  # noqa: E402
+from recurrent_design import codebook_by_lstsq, objective, scales_by_lstsq
 
 SCALES = np.array([1.0, 0.6, 0.35])
 WEIGHTS = np.array([1.0, 0.5, 2.0])
@@ -50,8 +50,8 @@ def test_encoding_distortions_match_plain_loop(problem):
 
 def test_codebook_update_is_least_squares_of_the_design_matrix(problem):
     features, codebook, encoding = problem
-    stats = moments(encoding.codes, 8, WEIGHTS)
-    found = solve_codebook(features, encoding.codes, SCALES, stats, codebook)
+    stats = moments(encoding.codes, WEIGHTS)
+    found = solve_codebook(features, SCALES, stats, codebook)
     expected = codebook_by_lstsq(features, encoding.codes, SCALES, WEIGHTS, 8)
     # float32 sums, and a ridge of 1e-6
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
@@ -59,7 +59,7 @@ def test_codebook_update_is_least_squares_of_the_design_matrix(problem):
 
 def test_scale_update_is_least_squares_of_the_design_matrix(problem):
     features, codebook, encoding = problem
-    stats = moments(encoding.codes, 8, WEIGHTS)
+    stats = moments(encoding.codes, WEIGHTS)
     found = solve_scales(codebook, encoding.projections, stats, SCALES)
     expected = scales_by_lstsq(features, encoding.codes, codebook, WEIGHTS)
     np.testing.assert_allclose(found, expected, rtol=1e-4)  # float32 projections
@@ -69,8 +69,8 @@ def test_unused_codewords_keep_their_values(problem):
     features, codebook, _ = problem
     codebook[5] = 1000
     encoding = encode_prefixes(features, codebook, SCALES)
-    stats = moments(encoding.codes, 8, WEIGHTS)
-    found = solve_codebook(features, encoding.codes, SCALES, stats, codebook)
+    stats = moments(encoding.codes, WEIGHTS)
+    found = solve_codebook(features, SCALES, stats, codebook)
     np.testing.assert_allclose(found[5], codebook[5], rtol=1e-6)
 
 

@@ -282,7 +282,7 @@ def test_an_empty_collection_finds_nothing(collection):
 
 def test_wrong_sources_are_refused_and_nothing_is_written(collection, gallery, pictures, tmp_path):
     np.save(tmp_path / "wide.npy", np.zeros((3, 9), np.float32))
-    with pytest.raises(ShapeError, match="8 dimensions .* got 9"):
+    with pytest.raises(ShapeError, match=r"8 dimensions .* got 9"):
         collection.add(tmp_path / "wide.npy")
     broken = np.zeros((5000, DIM), np.float32)
     broken[4500, 2] = np.nan

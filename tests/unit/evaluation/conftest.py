@@ -43,7 +43,10 @@ def make_input(rng):
             metric=metric,
         )
         query_labels, item_labels = (
-            (Labels.from_integers(class_of_query, "abc"), Labels.from_integers(class_of_item, "abc"))
+            (
+                Labels.from_integers(class_of_query, "abc"),
+                Labels.from_integers(class_of_item, "abc"),
+            )
             if labels is None
             else labels
         )

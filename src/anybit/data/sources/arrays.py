@@ -12,9 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from anybit.data.labels import Labels
-from anybit.data.sources.base import ImageSource, Items, Source, VectorSource
+from anybit.data.sources.base import Items, Source
 from anybit.data.sources.columns import ids_of_column
+from anybit.data.sources.images import ImageSource
 from anybit.data.sources.options import SourceOptions
+from anybit.data.sources.vectors import VectorSource
 from anybit.errors import DataError, FormatError
 from anybit.types import Int64Array
 
@@ -234,5 +236,5 @@ def _items(n_items: int, labels: Labels | None, ids: ArrayLike | None) -> Items:
 
 
 def _first(arrays: dict[str, NDArray[Any]], names: tuple[str, ...]) -> NDArray[Any] | None:
-    """The first array of one of the names."""
+    """Return the first array of one of the names."""
     return next((arrays[name] for name in names if name in arrays), None)

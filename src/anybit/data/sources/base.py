@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,18 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from anybit.data.bad_items import BadItems
-from anybit.data.decode import DEFAULT_MAX_PIXELS, decode_image
 from anybit.data.labels import Labels
 from anybit.data.preprocess import Preprocessor
 from anybit.errors import DataError, OptionError, ShapeError
 from anybit.types import BoolArray, Float32Array, Int64Array, ProgressCallback, UInt8Array
 
-__all__ = ["Batch", "ImageSource", "Items", "Source", "VectorSource"]
-
-_log = logging.getLogger(__name__)
-
-# Two threads: Pillow releases the GIL while it decodes, the rest of the work holds it.
-_N_DECODE_THREADS = 2
+__all__ = ["Batch", "Items", "Source"]
 
 
 @dataclass(frozen=True)
@@ -306,231 +298,6 @@ class Source(ABC):
                 f"{int(array.max())}."
             )
         return array
-
-
-class ImageSource(Source):
-    """Base of all sources of pictures.
-
-    Parameters
-    ----------
-    items : Items
-    found : str
-    max_pixels : int
-        Width times height above which a picture is refused.
-    """
-
-    kind = "images"
-
-    def __init__(self, items: Items, found: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
-        super().__init__(items, found)
-        self._max_pixels = max_pixels
-
-    @abstractmethod
-    def _encoded(self, position: int) -> bytes | Path | Image.Image:
-        """Encoded bytes, the path of the file, or a picture at hand."""
-
-    def _image(self, position: int) -> Image.Image:
-        """One picture; a DataError says the reason without the item's name."""
-        encoded = self._encoded(position)
-        if isinstance(encoded, Image.Image):
-            return encoded
-        return decode_image(encoded, self._max_pixels)
-
-    def read_image(self, position: int) -> Image.Image:
-        """Return one picture, RGB, decoded and turned upright.
-
-        Raises
-        ------
-        DataError
-            If it cannot be decoded; names the item.
-        """
-        position = int(self._positions([position])[0])
-        try:
-            return self._image(position)
-        except DataError as error:
-            raise DataError(f"{self.key_of(position)}: {error}") from error
-
-    def iter_images(
-        self, positions: ArrayLike | None = None, bad_items: BadItems | None = None
-    ) -> Iterator[tuple[int, Image.Image | None]]:
-        """Yield (position, picture); None for a picture that cannot be decoded.
-
-        Parameters
-        ----------
-        positions : array-like of int, optional
-            The items and their order; default all.
-        bad_items : BadItems, optional
-            Where those that cannot be decoded are listed.
-        """
-        for position in self._positions(positions).tolist():
-            try:
-                image = self._image(position)
-            except DataError as error:
-                self._note(bad_items, position, error)
-                yield position, None
-            else:
-                yield position, image
-
-    def uint8_batch(
-        self,
-        positions: ArrayLike,
-        preprocessor: Preprocessor,
-        bad_items: BadItems | None = None,
-    ) -> tuple[UInt8Array, BoolArray]:
-        """Decode, resize and crop pictures with two threads.
-
-        Parameters
-        ----------
-        positions : array-like of int, shape (B,)
-        preprocessor : Preprocessor
-        bad_items : BadItems, optional
-            Where pictures that cannot be decoded are listed.
-
-        Returns
-        -------
-        pixels : ndarray of shape (B, H, W, 3), uint8
-            Zeros where a picture could not be decoded.
-        is_ok : ndarray of shape (B,), bool
-        """
-        order = self._positions(positions)
-        size = preprocessor.size_px
-        pixels = np.zeros((len(order), size, size, 3), dtype=np.uint8)  # (B, H, W, 3)
-        is_ok = np.zeros(len(order), dtype=np.bool_)  # (B,)
-
-        def fill(rows: range) -> None:
-            for row in rows:
-                position = int(order[row])
-                try:
-                    pixels[row] = preprocessor.to_uint8(self._image(position))
-                    is_ok[row] = True
-                except DataError as error:
-                    self._note(bad_items, position, error)
-
-        halves = [range(at, len(order), _N_DECODE_THREADS) for at in range(_N_DECODE_THREADS)]
-        with ThreadPoolExecutor(_N_DECODE_THREADS, thread_name_prefix="anybit-decode") as pool:
-            list(pool.map(fill, halves))
-        return pixels, is_ok
-
-    def take(self, positions: ArrayLike) -> Source:
-        """Return a source of some of the pictures, in the order of `positions`."""
-        return _ImageSubset(self, self._positions(positions))
-
-    def _note(self, bad_items: BadItems | None, position: int, error: DataError) -> None:
-        """List a bad picture, or at least log it."""
-        if bad_items is None:
-            _log.warning("%s cannot be used: %s", self.key_of(position), error)
-        else:
-            bad_items.add(position, self.key_of(position), str(error))
-
-    def _batch(
-        self, positions: Int64Array, preprocessor: Preprocessor | None, bad_items: BadItems | None
-    ) -> Batch:
-        """Read one batch of pictures."""
-        if preprocessor is None:
-            raise OptionError("images are read in batches with a preprocessor, got None.")
-        pixels, is_ok = self.uint8_batch(positions, preprocessor, bad_items)
-        return Batch(positions, pixels, is_ok)
-
-
-class VectorSource(Source):
-    """Base of all sources of vectors."""
-
-    kind = "vectors"
-
-    @abstractmethod
-    def _rows(self, positions: Int64Array | slice) -> NDArray[Any]:
-        """Vectors as stored, any float or integer type, shape (n, D)."""
-
-    def vectors(self, start: int = 0, stop: int | None = None) -> Float32Array:
-        """Return the vectors from `start` up to, not including, `stop`.
-
-        Returns
-        -------
-        ndarray of shape (n, D), float32
-
-        Raises
-        ------
-        DataError
-            If a value is NaN or infinite; names the first rows.
-        """
-        start, stop, _ = slice(start, stop).indices(len(self))
-        stop = max(start, stop)
-        rows = _to_float32(self._rows(slice(start, stop)))
-        _check_finite(rows, np.arange(start, stop, dtype=np.int64))
-        return rows
-
-    def vectors_at(self, positions: ArrayLike) -> Float32Array:
-        """Return the vectors at some positions, shape (n, D), float32; DataError as `vectors`."""
-        order = self._positions(positions)
-        rows = _to_float32(self._rows(order))
-        _check_finite(rows, order)
-        return rows
-
-    def take(self, positions: ArrayLike) -> Source:
-        """Return a source of some of the vectors, in the order of `positions`."""
-        return _VectorSubset(self, self._positions(positions))
-
-    def _batch(
-        self, positions: Int64Array, preprocessor: Preprocessor | None, bad_items: BadItems | None
-    ) -> Batch:
-        """Read one batch of vectors; consecutive positions are read as a slice."""
-        first = int(positions[0])
-        is_run = bool((np.diff(positions) == 1).all())
-        rows = self._rows(slice(first, first + len(positions)) if is_run else positions)
-        values = _to_float32(rows)
-        is_ok = np.isfinite(values).all(axis=1)
-        if not is_ok.all():
-            if bad_items is None:
-                _check_finite(values, positions)
-            else:
-                for row in np.flatnonzero(~is_ok).tolist():
-                    position = int(positions[row])
-                    bad_items.add(position, self.key_of(position), "NaN or infinite values.")
-            values[~is_ok] = 0.0
-        return Batch(positions, values, is_ok)
-
-
-class _ImageSubset(ImageSource):
-    """Some pictures of another source."""
-
-    def __init__(self, whole: ImageSource, positions: Int64Array) -> None:
-        super().__init__(whole.items.take(positions), whole._found, whole._max_pixels)
-        self._whole, self._at = whole, positions
-
-    def _encoded(self, position: int) -> bytes | Path | Image.Image:
-        return self._whole._encoded(int(self._at[position]))
-
-
-class _VectorSubset(VectorSource):
-    """Some vectors of another source."""
-
-    def __init__(self, whole: VectorSource, positions: Int64Array) -> None:
-        super().__init__(whole.items.take(positions), whole._found)
-        self._whole, self._at = whole, positions
-
-    @property
-    def dim(self) -> int:
-        return self._whole.dim
-
-    def _rows(self, positions: Int64Array | slice) -> NDArray[Any]:
-        return self._whole._rows(self._at[positions])
-
-
-def _to_float32(rows: NDArray[Any]) -> Float32Array:
-    """Copy to float32; a float64 too large becomes infinite and is refused later."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.array(rows, dtype=np.float32, order="C")  # (n, D)
-
-
-def _check_finite(rows: Float32Array, positions: Int64Array) -> None:
-    """Raise DataError naming the first rows that are not finite."""
-    is_bad = ~np.isfinite(rows).all(axis=1)
-    if is_bad.any():
-        shown = ", ".join(str(number) for number in positions[is_bad][:5])
-        raise DataError(
-            f"vectors must be finite in float32, got NaN or infinity in {int(is_bad.sum())} "
-            f"rows; the first: {shown}. Remove or repair these rows."
-        )
 
 
 def _labels_in_words(labels: Labels | None) -> str:

@@ -268,7 +268,7 @@ def _as_multi_hot(columns: Sequence[pa.ChunkedArray]) -> Any:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A dictionary column as its values."""
+    """Return a dictionary column as its values."""
     if pa.types.is_dictionary(column.type):
         return column.cast(column.type.value_type)
     return column

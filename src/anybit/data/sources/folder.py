@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from anybit.data.decode import IMAGE_SUFFIXES
 from anybit.data.labels import Labels
-from anybit.data.sources.base import ImageSource, Items
+from anybit.data.sources.base import Items
+from anybit.data.sources.images import ImageSource
 from anybit.data.sources.item_ids import hash_keys
 from anybit.data.sources.options import SourceOptions
 from anybit.errors import DataError

@@ -33,7 +33,7 @@ def hash_keys(keys: Iterable[str]) -> Int64Array:
     Examples
     --------
     >>> hash_keys(["cat/1.jpg"])
-    array([1767034894026371843])
+    array([3603316962818064594])
     """
     numbers = [
         int.from_bytes(

@@ -85,19 +85,18 @@ def _joined(table: pa.Table, path: Path, source: Source, options: SourceOptions)
     ids = row_ids[order]
     if (ids[1:] == ids[:-1]).any():
         raise DataError(f"{path}: every item must be listed once.")
-    wanted = np.asarray(source.ids if source.keys is None else _match_ids(table, source, options))
+    wanted = _match_ids(table, source, options)
     place = np.minimum(np.searchsorted(ids, wanted), max(len(ids) - 1, 0))
     is_there = ids[place] == wanted if len(ids) else np.zeros(len(wanted), dtype=np.bool_)
     if not is_there.any():
         raise DataError(f"{path}: none of its {len(ids)} rows belongs to one of the items.")
-    # One more row, without labels, for the items that the file does not list.
     lists: list[list[int]] = [list(row) for row in labels.lists()]
     rows = [lists[order[p]] if ok else [] for p, ok in zip(place, is_there, strict=True)]
     return Labels.from_lists(rows, labels.class_names)
 
 
 def _row_ids(table: pa.Table, source: Source, options: SourceOptions) -> Int64Array | None:
-    """Number by which each row is matched; None to match row by row."""
+    """Return the number by which each row is matched; None to match row by row."""
     id_names = find_columns(
         table.column_names,
         options.id_column if options.id_column in table.column_names else None,
@@ -122,7 +121,7 @@ def _match_ids(table: pa.Table, source: Source, options: SourceOptions) -> Int64
 
 
 def _same_count(labels: Labels, path: Path, source: Source) -> Labels:
-    """The labels, when there is one row per item."""
+    """Return the labels when there is one row per item."""
     if len(labels) != len(source):
         raise DataError(
             f"labels must have one row per item: {len(source)}, got {len(labels)} in {path}."

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 
-from anybit.data.sources.base import ImageSource
 from anybit.data.sources.columns import find_path_column, items_of_table
 from anybit.data.sources.folder import image_files
+from anybit.data.sources.images import ImageSource
 from anybit.data.sources.options import SourceOptions
 from anybit.data.sources.row_groups import read_parquet
 from anybit.errors import DataError, FormatError
@@ -40,7 +40,7 @@ class ManifestImages(ImageSource):
 
     def __init__(self, path: Path, manifests: Sequence[Path], options: SourceOptions) -> None:
         root = path if path.is_dir() else path.parent
-        tables, keys = [], []
+        tables, keys, columns = [], [], set()
         for manifest in manifests:
             table = read_table(manifest)
             column = find_path_column(table.schema, options.path_column)
@@ -51,14 +51,18 @@ class ManifestImages(ImageSource):
                 )
             keys.extend(_keys(table.column(column), manifest, root))
             tables.append(table)
+            columns.add(column)
         try:
             table = tables[0] if len(tables) == 1 else pa.concat_tables(
                 tables, promote_options="permissive"
             )  # fmt: skip
-            items, words = items_of_table(table, options, keys=keys, is_keyed=True, skip=(column,))
+            items, words = items_of_table(
+                table, options, keys=keys, is_keyed=True, skip=sorted(columns)
+            )
         except (DataError, pa.ArrowException) as error:
             raise DataError(f"{path}: {error}") from error
-        words = f"{', '.join(map(str, manifests))}: manifest, paths from column {column}, {words}"
+        named = ", ".join(map(str, manifests))
+        words = f"{named}: manifest, paths from column {', '.join(sorted(columns))}, {words}"
         if path.is_dir():
             n_unlisted = len(set(image_files(path)[0]) - set(keys))
             if n_unlisted:
@@ -138,7 +142,7 @@ def _read_csv(path: Path, delimiter: str) -> pa.Table:
 
 
 def _number_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A text column as int64 or float64 when every cell is such a number."""
+    """Return a text column as int64 or float64 when every cell is such a number."""
     if column.null_count == len(column):
         return column
     for pattern, kind in (

@@ -69,7 +69,7 @@ def open_source(path: str | Path, options: SourceOptions | None = None) -> Sourc
 
 
 def _open(path: Path, options: SourceOptions) -> Source:
-    """The source of a path by its kind."""
+    """Choose the source of a path by its kind."""
     if path.is_dir():
         manifests = find_manifests(path)
         if manifests:
@@ -107,7 +107,7 @@ def _open_parquet(paths: list[Path], options: SourceOptions) -> Source:
 
 
 def _only_split(source: Source, options: SourceOptions) -> Source:
-    """The items whose split column says `options.split`."""
+    """Return the items whose split column says `options.split`."""
     table = source.metadata
     if table is None or options.split_column not in table.column_names:
         raise DataError(

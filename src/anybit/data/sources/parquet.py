@@ -10,15 +10,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from anybit.data.sources.base import ImageSource, VectorSource
 from anybit.data.sources.columns import (
     find_image_column,
     find_path_column,
     find_vector_column,
     items_of_table,
 )
+from anybit.data.sources.images import ImageSource
 from anybit.data.sources.options import SourceOptions
 from anybit.data.sources.row_groups import RowGroups, open_parquet, read_parquet
+from anybit.data.sources.vectors import VectorSource
 from anybit.errors import DataError
 from anybit.types import Int64Array
 
@@ -140,11 +141,12 @@ class ParquetVectors(VectorSource):
         flat = chunk.flatten()
         if flat.null_count:
             raise DataError(f"vectors must have no empty values; see rows from {start} on.")
-        return flat.to_numpy(zero_copy_only=False).reshape(len(chunk), self._dim)  # (n, D)
+        values: NDArray[Any] = flat.to_numpy(zero_copy_only=False)
+        return values.reshape(len(chunk), self._dim)  # (n, D)
 
 
 def _named(paths: Sequence[Path]) -> str:
-    """The file, or the folder and the number of files."""
+    """Name the file, or the folder and the number of files."""
     return str(paths[0]) if len(paths) == 1 else f"{paths[0].parent} ({len(paths)} files)"
 
 

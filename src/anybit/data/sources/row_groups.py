@@ -108,7 +108,7 @@ class RowGroups:
         return parts
 
     def _group_of(self, row: int) -> int:
-        """Number of the row group that holds a row."""
+        """Find the row group that holds a row."""
         return int(np.searchsorted(self._starts, row, side="right")) - 1
 
     def _group(self, number: int) -> pa.ChunkedArray:

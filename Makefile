@@ -1,0 +1,50 @@
+# Every target does its own set-up in .venv; a stamp makes that fast when nothing changed.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-all check format bench clean
+
+VENV   := .venv
+PYTHON ?= python3
+BIN    := $(VENV)/bin
+# Named after the dependencies, so that a set-up that was interrupted is simply done again.
+STAMP  := $(VENV)/.installed
+# A few tests train small networks: more threads than cores make them slower, not faster.
+JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 8 ] && echo 8 || echo $$n)
+
+help:  ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip --upgrade
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[all,dev]"
+	@touch $@
+
+setup: $(STAMP)  ## Environment in .venv with everything, editable.
+
+demo: $(STAMP)  ## Handwritten digits: train, index, cut, evaluate, report (about a minute).
+	$(BIN)/anybit demo --output demo --overwrite
+
+test: $(STAMP)  ## The tests, without the slow ones.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"
+
+test-all: $(STAMP)  ## The tests, all of them.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS)
+
+check: $(STAMP)  ## Format, lint, types, imports, tests.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) test
+
+format: $(STAMP)  ## Put the code in the house format.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+BENCHES := $(wildcard benchmarks/bench_*.py)
+bench: $(STAMP)  ## The short benchmarks; the long ones are listed in benchmarks/README.md.
+	@for script in $(BENCHES); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:  ## Remove what runs wrote; keep the environment.
+	rm -rf demo runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

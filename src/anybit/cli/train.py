@@ -1,0 +1,137 @@
+"""``anybit train``: learn codes from labelled images, or codebooks from vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anybit.cli.command import command, int_list
+from anybit.cli.console import Console
+from anybit.cli.source_flags import SourceFlags, open_said
+
+if TYPE_CHECKING:
+    from anybit.data import Source
+    from anybit.training import TrainOptions
+
+__all__ = ["TrainFlags", "train", "train_model"]
+
+
+@dataclass(frozen=True)
+class TrainFlags:
+    """What to learn, with which network, for how long."""
+
+    method: Annotated[str, typer.Option(help="drq.")] = "drq"
+    bits: Annotated[
+        int, typer.Option(help="Length of the full code; every prefix is a code, too.")
+    ] = 32
+    n_codewords: Annotated[
+        int,
+        typer.Option("--codewords", help="Codewords of a level: 256 is 8 bits a level, 16 is 4."),
+    ] = 256
+    backbone: Annotated[
+        str,
+        typer.Option(help="resnet-small, alexnet, or any network of torchvision or timm by name."),
+    ] = "resnet-small"
+    weights: Annotated[
+        Path | None, typer.Option(help="File of pretrained weights for the backbone.")
+    ] = None
+    is_pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="Fetch pretrained weights (needs the network).")
+    ] = False
+    preset: Annotated[str, typer.Option(help="anybit, paper or official.")] = "anybit"
+    label_vectors: Annotated[
+        Path | None, typer.Option(help="One row of numbers per class; else orthogonal ones.")
+    ] = None
+    input_px: Annotated[int | None, typer.Option(help="Side of the square network input.")] = None
+    epochs: Annotated[
+        str | None,
+        typer.Option(help="Epochs of the three stages, such as 10,1,5; else the preset's."),
+    ] = None
+    batch_size: Annotated[int | None, typer.Option(help="Else the preset's.")] = None
+    learning_rate: Annotated[float | None, typer.Option(help="Else the preset's.")] = None
+    augmentation: Annotated[
+        str, typer.Option(help="flip_crop, flip, crop (for writing) or none.")
+    ] = "flip_crop"
+    metric: Annotated[str, typer.Option(help="ip, l2 or cosine.")] = "ip"
+    seed: Annotated[int, typer.Option(help="The same seed gives the same codes here.")] = 0
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto"
+    n_devices: Annotated[int, typer.Option("--devices", help="Processes to train with.")] = 1
+    precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true"
+
+    def options(self, source: SourceFlags) -> TrainOptions:
+        """Return the options that `anybit.training.train` takes."""
+        from anybit.training import TrainOptions
+
+        fields: dict[str, Any] = vars(self) | {
+            "epochs": self._epochs(),
+            "source": source.options(),
+        }
+        return TrainOptions(**fields)
+
+    def _epochs(self) -> tuple[int, ...] | None:
+        if self.epochs is None:
+            return None
+        epochs = int_list(self.epochs, "--epochs")
+        if len(epochs) != 3 or min(epochs) < 0:
+            raise typer.BadParameter(
+                f"must be three numbers, one for each stage, got {self.epochs!r}.",
+                param_hint="--epochs",
+            )
+        return epochs
+
+
+@command
+def train(
+    source: Annotated[
+        Path, typer.Argument(help="Folder of images by class, manifest, Parquet file, or array.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write.")],
+    flags: TrainFlags,
+    source_flags: SourceFlags,
+    console: Console,
+    is_resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint of this output.")
+    ] = False,
+    is_overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a model that is there.")
+    ] = False,
+) -> None:
+    """Learn sequential codes, write a model folder.
+
+    Images with labels train a network and its codes together; vectors get codebooks alone.
+    """
+    options = flags.options(source_flags)
+    items = open_said(source, source_flags, console)
+    model = train_model(
+        items, options, output, console, is_resume=is_resume, is_overwrite=is_overwrite
+    )
+    console.result(
+        {"model": str(output), "fingerprint": model.fingerprint, **model.summary},
+        f"{output}: a model of {flags.bits} bits, fingerprint {model.fingerprint[:12]}",
+    )
+
+
+def train_model(
+    source: Source,
+    options: TrainOptions,
+    output: Path,
+    console: Console,
+    *,
+    is_resume: bool = False,
+    is_overwrite: bool = False,
+) -> Any:
+    """Train with progress, and return the model."""
+    from anybit.training import train as learn
+
+    with console.progress("training") as progress:
+        return learn(
+            source,
+            options,
+            output=output,
+            resume=is_resume,
+            overwrite=is_overwrite,
+            progress=progress,
+        )

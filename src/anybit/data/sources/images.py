@@ -1,0 +1,162 @@
+"""What all sources of pictures have in common."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from anybit.data.bad_items import BadItems
+from anybit.data.decode import DEFAULT_MAX_PIXELS, decode_image
+from anybit.data.preprocess import Preprocessor
+from anybit.data.sources.base import Batch, Items, Source
+from anybit.errors import DataError, OptionError
+from anybit.types import BoolArray, Int64Array, UInt8Array
+
+__all__ = ["ImageSource"]
+
+_log = logging.getLogger(__name__)
+
+# Two threads: Pillow releases the GIL while it decodes, the rest of the work holds it.
+_N_DECODE_THREADS = 2
+
+
+class ImageSource(Source):
+    """Base of all sources of pictures.
+
+    Parameters
+    ----------
+    items : Items
+    found : str
+    max_pixels : int
+        Width times height above which a picture is refused.
+    """
+
+    kind = "images"
+
+    def __init__(self, items: Items, found: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
+        super().__init__(items, found)
+        self._max_pixels = max_pixels
+
+    @abstractmethod
+    def _encoded(self, position: int) -> bytes | Path | Image.Image:
+        """Return encoded bytes, the path of the file, or a picture at hand."""
+
+    def _image(self, position: int) -> Image.Image:
+        """One picture; a DataError says the reason without the item's name."""
+        encoded = self._encoded(position)
+        if isinstance(encoded, Image.Image):
+            return encoded
+        return decode_image(encoded, self._max_pixels)
+
+    def read_image(self, position: int) -> Image.Image:
+        """Return one picture, RGB, decoded and turned upright.
+
+        Raises
+        ------
+        DataError
+            If it cannot be decoded; names the item.
+        """
+        position = int(self._positions([position])[0])
+        try:
+            return self._image(position)
+        except DataError as error:
+            raise DataError(f"{self.key_of(position)}: {error}") from error
+
+    def iter_images(
+        self, positions: ArrayLike | None = None, bad_items: BadItems | None = None
+    ) -> Iterator[tuple[int, Image.Image | None]]:
+        """Yield (position, picture); None for a picture that cannot be decoded.
+
+        Parameters
+        ----------
+        positions : array-like of int, optional
+            The items and their order; default all.
+        bad_items : BadItems, optional
+            Where those that cannot be decoded are listed.
+        """
+        for position in self._positions(positions).tolist():
+            try:
+                image = self._image(position)
+            except DataError as error:
+                self._note(bad_items, position, error)
+                yield position, None
+            else:
+                yield position, image
+
+    def uint8_batch(
+        self,
+        positions: ArrayLike,
+        preprocessor: Preprocessor,
+        bad_items: BadItems | None = None,
+    ) -> tuple[UInt8Array, BoolArray]:
+        """Decode, resize and crop pictures with two threads.
+
+        Parameters
+        ----------
+        positions : array-like of int, shape (B,)
+        preprocessor : Preprocessor
+        bad_items : BadItems, optional
+            Where pictures that cannot be decoded are listed.
+
+        Returns
+        -------
+        pixels : ndarray of shape (B, H, W, 3), uint8
+            Zeros where a picture could not be decoded.
+        is_ok : ndarray of shape (B,), bool
+        """
+        order = self._positions(positions)
+        size = preprocessor.size_px
+        pixels = np.zeros((len(order), size, size, 3), dtype=np.uint8)  # (B, H, W, 3)
+        is_ok = np.zeros(len(order), dtype=np.bool_)  # (B,)
+
+        def fill(rows: range) -> None:
+            for row in rows:
+                position = int(order[row])
+                try:
+                    pixels[row] = preprocessor.to_uint8(self._image(position))
+                    is_ok[row] = True
+                except DataError as error:
+                    self._note(bad_items, position, error)
+
+        halves = [range(at, len(order), _N_DECODE_THREADS) for at in range(_N_DECODE_THREADS)]
+        with ThreadPoolExecutor(_N_DECODE_THREADS, thread_name_prefix="anybit-decode") as pool:
+            list(pool.map(fill, halves))
+        return pixels, is_ok
+
+    def take(self, positions: ArrayLike) -> Source:
+        """Return a source of some of the pictures, in the order of `positions`."""
+        return _ImageSubset(self, self._positions(positions))
+
+    def _note(self, bad_items: BadItems | None, position: int, error: DataError) -> None:
+        """List a bad picture, or at least log it."""
+        if bad_items is None:
+            _log.warning("%s cannot be used: %s", self.key_of(position), error)
+        else:
+            bad_items.add(position, self.key_of(position), str(error))
+
+    def _batch(
+        self, positions: Int64Array, preprocessor: Preprocessor | None, bad_items: BadItems | None
+    ) -> Batch:
+        """Read one batch of pictures."""
+        if preprocessor is None:
+            raise OptionError("images are read in batches with a preprocessor, got None.")
+        pixels, is_ok = self.uint8_batch(positions, preprocessor, bad_items)
+        return Batch(positions, pixels, is_ok)
+
+
+class _ImageSubset(ImageSource):
+    """Some pictures of another source."""
+
+    def __init__(self, whole: ImageSource, positions: Int64Array) -> None:
+        super().__init__(whole.items.take(positions), whole._found, whole._max_pixels)
+        self._whole, self._at = whole, positions
+
+    def _encoded(self, position: int) -> bytes | Path | Image.Image:
+        return self._whole._encoded(int(self._at[position]))

@@ -1,0 +1,54 @@
+"""The collection beside this file was written by format version 1; it must always open."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anybit.collection import Collection
+
+_HERE = Path(__file__).parent
+_EXPECTED = json.loads((_HERE / "collection_v1_expected.json").read_text())
+
+
+@pytest.fixture
+def collection(tmp_path):
+    return Collection.open(shutil.copytree(_HERE / "collection_v1", tmp_path / "collection"))
+
+
+def test_ids_and_codes(collection):
+    index = collection.index()
+    np.testing.assert_array_equal(index.ids, _EXPECTED["ids"])
+    np.testing.assert_array_equal(index.codes.planes, _EXPECTED["planes"])
+    assert collection.model_fingerprint == _EXPECTED["model_fingerprint"]
+
+
+@pytest.mark.parametrize("bits", [4, 8, 12])
+def test_search_at_every_length(collection, bits):
+    queries = np.array(_EXPECTED["queries"], dtype=np.float32)
+    result = collection.search_features(queries, k=5, bits=bits)
+    expected = _EXPECTED["hits"][str(bits)]
+    np.testing.assert_array_equal(result.ids, expected["ids"])
+    # Codewords and queries are multiples of 1/8 and 1/32: every sum is exact in float32.
+    np.testing.assert_array_equal(result.scores, np.array(expected["scores"], dtype=np.float32))
+
+
+def test_labels_metadata_and_thumbnails(collection):
+    hits = collection.search(np.zeros(4, np.float32), k=20)
+    order = np.argsort(hits.ids)
+    assert [hits.labels[row] for row in order] == _EXPECTED["labels"]
+    assert hits.metadata["price"].take(order).to_pylist() == _EXPECTED["price"]
+    assert [one is not None for one in collection.thumbnails(np.array([105, 500]))] == [True, False]
+
+
+def test_rows_can_still_be_added(collection):
+    index = collection.index()
+    report = collection.add_codes(
+        index.codes.take(np.array([0, 1])),
+        np.array([100, 900]),
+        collection.model_fingerprint,
+    )
+    assert (report.n_added, report.n_updated) == (1, 1)
+    assert len(collection) == len(_EXPECTED["ids"]) + 1

@@ -1,0 +1,180 @@
+import numpy as np
+import pytest
+
+from anybit.codes import Codebooks, Codes
+from anybit.errors import DataError, DTypeError, FormatError, OptionError, ShapeError
+
+KINDS = ["shared", "shared cosine", "stacked", "product", "rotated"]
+
+
+def make(kind, n_levels=3, n_codewords=8, dim=6, has_offset=True):
+    rng = np.random.default_rng(0)
+    offset = rng.normal(size=dim) if has_offset else None
+    if kind.startswith("shared"):
+        assignment = "cosine" if "cosine" in kind else "l2"
+        scales = 0.5 ** np.arange(n_levels)
+        codebook = rng.normal(size=(n_codewords, dim))
+        return Codebooks.shared(codebook, scales, offset=offset, assignment=assignment)
+    if kind == "stacked":
+        return Codebooks.stacked(rng.normal(size=(n_levels, n_codewords, dim)), offset=offset)
+    parts = rng.normal(size=(n_levels, n_codewords, dim // n_levels))
+    rotation = np.linalg.qr(rng.normal(size=(dim, dim)))[0] if kind == "rotated" else None
+    return Codebooks.product(parts, rotation=rotation, offset=offset)
+
+
+def vectors(n_items=40, dim=6):
+    return np.random.default_rng(1).normal(size=(n_items, dim)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_decode_is_offset_plus_sum_of_dense_codewords(kind):
+    codebooks = make(kind)
+    codes = codebooks.encode(vectors())
+    dense, decoded = codebooks.dense(), codebooks.decode(codes)
+    for item, row in enumerate(codes.rows()):
+        expected = codebooks.offset + sum(dense[m, code] for m, code in enumerate(row))
+        np.testing.assert_allclose(decoded[item], expected, rtol=1e-5, atol=1e-6)  # float32
+    expected = [float(row @ row) for row in decoded]
+    np.testing.assert_allclose(codebooks.sq_norms(codes), expected, rtol=1e-5)  # float32
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lut_is_inner_products_in_a_plain_loop(kind):
+    codebooks, queries = make(kind), vectors(4)
+    lut = codebooks.lut(queries, 2)
+    assert lut.shape == (4, 2, 8)
+    assert lut.dtype == np.float32
+    for q, query in enumerate(queries):
+        for m, level in enumerate(codebooks.dense()[:2]):
+            for k, codeword in enumerate(level):
+                np.testing.assert_allclose(lut[q, m, k], query @ codeword, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(codebooks.lut(queries)[:, :2], lut)
+
+
+@pytest.mark.parametrize("kind", ["shared", "stacked"])
+def test_encoding_takes_the_nearest_codeword_of_what_is_left(kind):
+    codebooks = make(kind)
+    codes = codebooks.encode(vectors())
+    for vector, row in zip(vectors(), codes.rows(), strict=True):
+        residual = vector - codebooks.offset
+        for level, code in zip(codebooks.dense(), row, strict=True):
+            assert code == np.argmin(((residual - level) ** 2).sum(axis=1))
+            residual = residual - level[code]
+
+
+def test_cosine_assignment_looks_at_directions():
+    codebook = np.array([[1, 0], [3, 3]], dtype=np.float32)
+    vector = np.array([[0.6, 0.5]], dtype=np.float32)
+    scales = np.ones(1, dtype=np.float32)
+    assert Codebooks.shared(codebook, scales).encode(vector).planes[0, 0] == 0
+    cosine = Codebooks.shared(codebook, scales, assignment="cosine")
+    assert cosine.encode(vector).planes[0, 0] == 1
+
+
+@pytest.mark.parametrize("kind", ["product", "rotated"])
+def test_product_takes_the_nearest_codeword_of_each_subspace(kind):
+    codebooks = make(kind)
+    rotated = vectors() - codebooks.offset
+    if codebooks.rotation is not None:
+        rotated = rotated @ codebooks.rotation
+    planes = codebooks.encode(vectors()).planes
+    for level, codebook in enumerate(codebooks.codebooks):
+        part = rotated[:, 2 * level : 2 * level + 2]
+        distances = ((part[:, None] - codebook) ** 2).sum(axis=2)
+        np.testing.assert_array_equal(planes[level], np.argmin(distances, axis=1))
+
+
+def test_product_with_256_codewords_of_every_vector_decodes_exactly():
+    features = vectors(256)
+    rotation = make("rotated").rotation
+    parts = (features @ rotation).reshape(256, 3, 2).transpose(1, 0, 2)
+    codebooks = Codebooks.product(parts, rotation=rotation)
+    decoded = codebooks.decode(codebooks.encode(features))
+    np.testing.assert_allclose(decoded, features, atol=1e-5)  # float32 rotation and back
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_saved_codebooks_load_the_same(kind, tmp_path):
+    codebooks = make(kind)
+    codebooks.save(tmp_path / "codebooks.safetensors")
+    loaded = Codebooks.load(tmp_path / "codebooks.safetensors")
+    assert (loaded.kind, loaded.metric, loaded.assignment) == (
+        (codebooks.kind, codebooks.metric, codebooks.assignment)
+    )
+    for name in ("codebooks", "level_scales", "offset", "rotation"):
+        before, after = getattr(codebooks, name), getattr(loaded, name)
+        assert (before is None) == (after is None)
+        if before is not None:
+            np.testing.assert_array_equal(after, before)
+
+
+def test_damaged_files_are_refused(tmp_path):
+    path = tmp_path / "codebooks.safetensors"
+    make("shared").save(path)
+    content = path.read_bytes()
+    for damaged in (b"", content[:20], content[:-5], b"\xff" * 64, b"\0" * 200):
+        path.write_bytes(damaged)
+        with pytest.raises(FormatError, match="must be a safetensors file"):
+            Codebooks.load(path)
+    with pytest.raises(FormatError, match="must be a safetensors file"):
+        Codebooks.load(tmp_path / "missing")
+
+
+def test_file_without_scales_and_unknown_kind():
+    tensors, settings = make("shared").to_tensors()
+    with pytest.raises(FormatError, match="do not fit"):
+        Codebooks.from_tensors({"codebooks": tensors["codebooks"]}, settings)
+    with pytest.raises(FormatError, match="got 'tree'"):
+        Codebooks.from_tensors(tensors, {**settings, "kind": "tree"})
+
+
+def test_wrong_vectors_are_refused():
+    codebooks = make("shared")
+    with pytest.raises(ShapeError, match=r"vectors must have shape \(N, 6\)"):
+        codebooks.encode(vectors(dim=5))
+    with pytest.raises(ShapeError, match=r"queries must have shape \(N, 6\)"):
+        codebooks.lut(vectors()[0])
+    with pytest.raises(DTypeError, match="vectors must be numbers"):
+        codebooks.encode(np.full((2, 6), "a"))
+    features = vectors(5000)
+    features[4500, 1] = np.nan
+    with pytest.raises(DataError, match="row 4500"):
+        codebooks.encode(features)
+    for call in (codebooks.encode, codebooks.lut):
+        with pytest.raises(OptionError, match="n_levels must be from 1 to 3"):
+            call(vectors(), 4)
+
+
+def test_wrong_codes_are_refused():
+    with pytest.raises(ShapeError, match="at most 3 levels of 8"):
+        make("shared").decode(Codes(np.zeros((4, 1), np.uint8), 8))
+    with pytest.raises(ShapeError, match="got 3 levels of 4"):
+        make("shared").sq_norms(Codes(np.zeros((3, 1), np.uint8), 4))
+
+
+def test_wrong_codebooks_are_refused():
+    ones, scales = np.ones((4, 2)), np.ones(2)
+    with pytest.raises(ShapeError, match="codebook must have 2 dimensions"):
+        Codebooks.shared(ones[0], scales)
+    with pytest.raises(ShapeError, match="M >= 1"):
+        Codebooks.shared(ones, scales[:0])
+    with pytest.raises(OptionError, match="power of two"):
+        Codebooks.shared(ones[:3], scales)
+    with pytest.raises(OptionError, match="finite"):
+        Codebooks.shared(ones * np.nan, scales)
+    with pytest.raises(DTypeError, match="must be numbers"):
+        Codebooks.shared(np.full((4, 2), "a"), scales)
+    with pytest.raises(ShapeError, match="offset must have shape"):
+        Codebooks.shared(ones, scales, offset=np.ones(3))
+    with pytest.raises(ShapeError, match="rotation must have shape"):
+        Codebooks.product(np.ones((2, 4, 2)), rotation=np.eye(3))
+    with pytest.raises(OptionError, match="metric must be one of"):
+        Codebooks.shared(ones, scales, metric="dot")
+    with pytest.raises(OptionError, match="assignment must be"):
+        Codebooks.shared(ones, scales, assignment="ip")
+
+
+def test_product_is_not_cut():
+    with pytest.raises(OptionError, match="product codes cannot be cut"):
+        make("product").cut(3)
+    assert make("product").cut(9).bits == 9

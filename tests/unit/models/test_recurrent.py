@@ -1,0 +1,68 @@
+"""The recurrent block: scales, cutting, and the same codes as the NumPy export."""
+
+import numpy as np
+import pytest
+import torch
+
+from anybit.errors import OptionError
+from anybit.models import QuantizerConfig, RecurrentQuantization
+
+
+def random_block(dim=16, **settings):
+    torch.manual_seed(1)
+    block = RecurrentQuantization(dim, QuantizerConfig(**{"n_levels": 4, **settings}))
+    with torch.no_grad():
+        block.codebook.normal_()
+        block.offset.normal_()
+    return block
+
+
+@pytest.mark.parametrize("assignment", ["l2", "cosine"])
+@pytest.mark.parametrize("has_offset", [True, False])
+@pytest.mark.parametrize("scale_rule", ["free", "power"])
+def test_export_encodes_and_decodes_as_the_block(assignment, has_offset, scale_rule):
+    block = random_block(assignment=assignment, has_offset=has_offset, scale_rule=scale_rule)
+    x = torch.randn(300, 16)
+    output, codebooks = block(x), block.export_codebooks()
+    codes = codebooks.encode(x.numpy())
+    np.testing.assert_array_equal(codes.planes, output.codes.numpy())
+    # float32 sums of four levels and an offset of size about 1
+    np.testing.assert_allclose(
+        codebooks.decode(codes), output.hard[-1].detach().numpy(), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_first_levels_are_the_shorter_code():
+    block, x = random_block(), torch.randn(50, 16)
+    np.testing.assert_array_equal(block(x, 2).codes.numpy(), block(x).codes[:2].numpy())
+
+
+def test_power_rule_uses_one_scale():
+    block = random_block(scale_rule="power", initial_scale=0.5)
+    torch.testing.assert_close(
+        block.level_scales().detach(), torch.tensor([1.0, 0.5, 0.25, 0.125])
+    )
+    assert block.scales.numel() == 1
+
+
+def test_small_temperature_makes_soft_hard():
+    block, x = random_block(temperature=1e-4), torch.randn(50, 16)
+    output = block(x)
+    torch.testing.assert_close(output.soft, output.hard, rtol=1e-3, atol=1e-3)
+
+
+def test_negative_scale_turns_cosine_choice_round():
+    """As in the authors' code: the choice looks at directions, so the scale's sign is not seen."""
+    block = random_block(assignment="cosine")
+    before = block(torch.randn(10, 16), 1).codes
+    with torch.no_grad():
+        block.scales.neg_()
+    torch.manual_seed(1)
+    assert before.shape == (1, 10)
+    assert block.export_codebooks().level_scales[1] < 0
+
+
+@pytest.mark.parametrize("settings", [{"n_levels": 0}, {"n_levels": 17}, {"temperature": 0.0}])
+def test_settings_out_of_range_are_refused(settings):
+    with pytest.raises(OptionError, match=r"must be"):
+        QuantizerConfig(**settings)
