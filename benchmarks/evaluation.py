@@ -60,9 +60,9 @@ def main() -> None:
     started_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     bits = tuple(int(length) for length in args.bits.split(","))
     options = EvaluationOptions(bits=bits, at=args.at, n_threads=args.threads)
-    started = time.perf_counter()
+    load, cpu_started, started = os.getloadavg()[0], time.process_time(), time.perf_counter()
     result = evaluate(data, options)
-    seconds = time.perf_counter() - started
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
@@ -70,13 +70,15 @@ def main() -> None:
     for row in result.table_rows():
         sys.stdout.write(f"{row.label:>8}  {'  '.join(row.values)}\n")
     sys.stdout.write(
-        f"{seconds:.1f} s, peak {peak_kib / 1024:.0f} MiB "
-        f"({started_kib / 1024:.0f} MiB before), {args.threads} threads\n"
+        f"{seconds:.1f} s ({cpu_seconds:.1f} s of CPU, load {load:.1f} before), "
+        f"peak {peak_kib / 1024:.0f} MiB ({started_kib / 1024:.0f} MiB before), {args.threads} threads\n"
     )
     if args.output is not None:
         settings = {key: value for key, value in vars(args).items() if key != "output"}
         figures = {
             "seconds": round(seconds, 2),
+            "cpu_seconds": round(cpu_seconds, 2),
+            "load_before": round(load, 2),
             "peak_mib": round(peak_kib / 1024),
             "peak_before_mib": round(started_kib / 1024),
             "map_at": {row.label: float(row.values[0]) for row in result.table_rows()},

@@ -153,6 +153,7 @@ def machine() -> dict[str, Any]:
         "commit": commit,
         "command": shlex.join(["python", *sys.argv]),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "blas_threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
         "load_before": [round(load, 2) for load in os.getloadavg()],
         "versions": {
             "python": platform.python_version(),
@@ -170,9 +171,10 @@ def main() -> None:
     parser.add_argument("--adam-epochs", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--timing-rows", type=int, default=100_000, help="0 to leave out")
+    parser.add_argument("--max-rows", type=int, help="use only the first rows of the file")
     args = parser.parse_args()
     report = {**machine(), "seed": args.seed, "results": []}
-    vectors = np.load(args.data).astype(np.float32)
+    vectors = np.load(args.data)[: args.max_rows].astype(np.float32)
     settings = (args.seed, args.adam_epochs)
     sets = (
         (args.data.stem, vectors, variants(8, 256, *settings)),

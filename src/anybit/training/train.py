@@ -86,14 +86,14 @@ def train(
     folder = None if target is None else target.with_name(target.name + ".run")
     if folder is not None and folder.exists():
         if overwrite and not resume:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
         elif not resume:
             raise OptionError(
                 f"{folder} holds an unfinished run. Resume it (--resume), or start again "
                 "(--overwrite)."
             )
-    model = _train_images(opened, options, folder, resume, progress)
-    if target is not None:
+    model, is_first_process = _train_images(opened, options, folder, resume, progress)
+    if target is not None and is_first_process:
         model.save_pretrained(target, overwrite=overwrite or resume)
     return model
 
@@ -129,8 +129,8 @@ def _train_images(
     folder: Path | None,
     resume: bool,
     progress: ProgressCallback | None,
-) -> DRQ:
-    """Train DRQ on labelled images."""
+) -> tuple[DRQ, bool]:
+    """Train DRQ on labelled images; say whether this process is the one that saves."""
     labels = _labels_of(source)
     fabric = make_fabric(options)
     fabric.launch()
@@ -163,7 +163,7 @@ def _train_images(
     model.preprocessor = preprocessor.to_dict()
     model.class_names = tuple(labels.class_names)
     model.summary = _summary(run, options, labels)
-    return model
+    return model, bool(fabric.is_global_zero)
 
 
 def _config(options: TrainOptions) -> DRQConfig:
