@@ -6,7 +6,7 @@
 VENV   := .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
-# Named after the dependencies, so that a set-up that was interrupted is simply done again.
+# Touched last, so that a set-up that was interrupted is simply done again.
 STAMP  := $(VENV)/.installed
 # A few tests train small networks: more threads than cores make them slower, not faster.
 JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 8 ] && echo 8 || echo $$n)
@@ -42,9 +42,12 @@ format: $(STAMP)  ## Put the code in the house format.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-BENCHES := $(wildcard benchmarks/bench_*.py)
-bench: $(STAMP)  ## The short benchmarks; the long ones are listed in benchmarks/README.md.
-	@for script in $(BENCHES); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+demo/model/config.json: | $(STAMP)
+	$(BIN)/anybit demo --output demo --overwrite
+
+bench: $(STAMP) demo/model/config.json  ## Evaluation and encoding speed; others need data.
+	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/encoding.py demo/model demo/digits/database
 
 clean:  ## Remove what runs wrote; keep the environment.
 	rm -rf demo runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

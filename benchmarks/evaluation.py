@@ -71,7 +71,8 @@ def main() -> None:
         sys.stdout.write(f"{row.label:>8}  {'  '.join(row.values)}\n")
     sys.stdout.write(
         f"{seconds:.1f} s ({cpu_seconds:.1f} s of CPU, load {load:.1f} before), "
-        f"peak {peak_kib / 1024:.0f} MiB ({started_kib / 1024:.0f} MiB before), {args.threads} threads\n"
+        f"peak {peak_kib / 1024:.0f} MiB ({started_kib / 1024:.0f} MiB before), "
+        f"{args.threads} threads\n"
     )
     if args.output is not None:
         settings = {key: value for key, value in vars(args).items() if key != "output"}

@@ -89,7 +89,7 @@ def variants(n_levels: int, n_codewords: int, seed: int, adam_epochs: int) -> di
     found: dict[str, Any] = {}
     for start in ("split", "kmeans"):
         found[f"als, {start} start"] = RecurrentFitOptions(start=start, **common)
-        for rate in (0.02, 0.06):
+        for rate in (0.06, 0.2, 0.4):
             found[f"adam {rate}, {start} start"] = RecurrentFitOptions(
                 optimizer="adam",
                 start=start,
@@ -151,7 +151,7 @@ def machine() -> dict[str, Any]:
         commit = "git is missing"
     return {
         "commit": commit,
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", sys.argv[0], *(Path(word).name for word in sys.argv[1:])]),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "blas_threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
         "load_before": [round(load, 2) for load in os.getloadavg()],

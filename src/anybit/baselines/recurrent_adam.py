@@ -34,7 +34,7 @@ class AdamOptions:
         Vectors of a step.
     """
 
-    learning_rate: float = 0.02
+    learning_rate: float = 0.06
     batch_size: int = 1024
 
     def __post_init__(self) -> None:

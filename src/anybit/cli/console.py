@@ -27,18 +27,18 @@ _PIPE_WIDTH = 120
 class Reporting:
     """Flags that every command has."""
 
-    is_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON on stdout.")
-    ] = False
+    is_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = (
+        False
+    )
     is_quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")
     ] = False
     is_verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Say more about what is done.")
     ] = False
-    is_debug: Annotated[
-        bool, typer.Option("--debug", help="Show the whole trace of an error.")
-    ] = False
+    is_debug: Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")] = (
+        False
+    )
 
 
 class Console:

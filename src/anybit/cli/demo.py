@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -17,11 +19,19 @@ from anybit.cli.train import TrainFlags, train_model
 
 __all__ = ["demo"]
 
-_SIDE_PX = 32
-# Per class; all others are the database.
-_N_QUERIES, _N_TRAIN = 20, 100
+_SIDE_PX = 28
+# Per class. The database is all but the queries, training pictures included, as in the setting
+# of the papers in which one trains on a part of what one searches.
+_N_QUERIES, _N_TRAIN = 20, 120
+# A narrow network and small batches: 1,200 pictures of 8 x 8 scanned dots need no more.
 _TRAINING = TrainFlags(
-    bits=32, backbone="resnet-small", input_px=_SIDE_PX, augmentation="crop", epochs="14,1,4"
+    bits=32,
+    backbone_options='{"widths": [24, 48, 96]}',
+    input_px=_SIDE_PX,
+    batch_size=40,
+    learning_rate=0.05,
+    augmentation="crop",
+    epochs="28,1,6",
 )
 
 
@@ -49,7 +59,7 @@ def demo(
     console.say("1. handwritten digits as image files, a folder for each class")
     _write_digits(digits)
 
-    console.say(f"\n2. anybit train {digits}/train --output {model}")
+    console.say(f"\n2. anybit train {digits}/train --output {model} {_in_words(_TRAINING)}")
     source = open_said(digits / "train", SourceFlags(), console)
     train_model(source, _TRAINING.options(SourceFlags()), model, console)
 
@@ -78,6 +88,16 @@ def demo(
     )
 
 
+def _in_words(flags: TrainFlags) -> str:
+    """Write the flags that differ from their defaults, as one would type them."""
+    changed = [
+        (field.name.replace("_", "-"), getattr(flags, field.name))
+        for field in fields(flags)
+        if getattr(flags, field.name) != field.default
+    ]
+    return " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in changed)
+
+
 def _make_room(output: Path, is_overwrite: bool) -> None:
     """Make the folder; an earlier demo, and nothing else, may be replaced."""
     from anybit.errors import OptionError
@@ -101,7 +121,9 @@ def _write_digits(folder: Path) -> None:
 
     digits = load_digits()
     labels = Labels.from_integers(digits.target)
-    split = split_positions(labels, query=_N_QUERIES, train=_N_TRAIN)
+    split = split_positions(
+        labels, query=_N_QUERIES, train=_N_TRAIN, is_train_in_database=True, seed=0
+    )
     parts = {"train": split.train, "database": split.database, "query": split.query}
     for name, positions in parts.items():
         for position in positions.tolist():

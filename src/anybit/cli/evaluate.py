@@ -62,8 +62,8 @@ def evaluate(
 ) -> None:
     """Measure retrieval at every code length.
 
-    Writes metrics.json, plots and report.html. An item is relevant to a query when they share a label. Add with --store-features to see the
-    float features beside the codes.
+    Writes metrics.json, plots and report.html. An item is relevant to a query when they share a
+    label. Add with --store-features to see the float features beside the codes.
     """
     from anybit.collection import Collection
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,6 +36,9 @@ class TrainFlags:
         str,
         typer.Option(help="resnet-small, alexnet, or any network of torchvision or timm by name."),
     ] = "resnet-small"
+    backbone_options: Annotated[
+        str, typer.Option(help='For the network, as JSON: {"widths": [24, 48, 96]}.')
+    ] = "{}"
     weights: Annotated[
         Path | None, typer.Option(help="File of pretrained weights for the backbone.")
     ] = None
@@ -66,10 +70,23 @@ class TrainFlags:
         from anybit.training import TrainOptions
 
         fields: dict[str, Any] = vars(self) | {
+            "backbone_options": self._backbone_options(),
             "epochs": self._epochs(),
             "source": source.options(),
         }
         return TrainOptions(**fields)
+
+    def _backbone_options(self) -> dict[str, Any]:
+        try:
+            options = json.loads(self.backbone_options)
+        except ValueError:
+            options = None
+        if not isinstance(options, dict):
+            raise typer.BadParameter(
+                f"must be a JSON object, got {self.backbone_options!r}.",
+                param_hint="--backbone-options",
+            )
+        return options
 
     def _epochs(self) -> tuple[int, ...] | None:
         if self.epochs is None:
