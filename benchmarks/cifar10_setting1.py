@@ -4,7 +4,7 @@ The 10,000 test images are the queries; mAP@5000 at 16, 24, 36 and 48 bits from 
 codewords per level. Song et al., IJCAI 2019, Table 1, prints .942/.943/.943/.943 for AlexNet
 pretrained on ImageNet; here nothing is pretrained.
 
-Usage: python benchmarks/cifar10_setting1.py DATA --output DIR [--widths 48 96 192] [--epochs 10 1 3]
+Usage: python benchmarks/cifar10_setting1.py DATA --output DIR [--widths W W W] [--epochs E E E]
 
 DATA holds ``train.parquet`` and ``test.parquet`` with the columns image and label. A run that was
 stopped goes on where it was.

@@ -7,7 +7,7 @@
     ├── OptionError     (also ValueError)   an option is out of range or contradicts another
     ├── DTypeError      (also TypeError)    an array or argument has the wrong type
     ├── NotTrainedError                     a model is used before it has codebooks
-    ├── FormatError                         a file or folder is damaged, foreign or of another version
+    ├── FormatError                         a file is damaged, foreign or of another version
     ├── DataError                           a source, its labels or its vectors cannot be used
     └── DependencyError                     an optional package is missing
 

@@ -1,7 +1,7 @@
 """Codebooks and codes as values: encode, decode, cut, look up, save and load."""
 
 from anybit.codes.codebooks import Codebooks
-from anybit.codes.codes import Codes
+from anybit.codes.codes import Codes, bits_per_level
 from anybit.codes.folder import (
     ModelFolder,
     codebooks_of,
@@ -13,6 +13,7 @@ __all__ = [
     "Codebooks",
     "Codes",
     "ModelFolder",
+    "bits_per_level",
     "codebooks_of",
     "read_model_folder",
     "write_model_folder",

@@ -228,7 +228,8 @@ class Codebooks:
             if self.rotation is not None:
                 queries = queries @ self.rotation
             parts = queries.reshape(len(queries), self.n_levels, -1)  # (Q, M, D/M)
-            return np.einsum("qmd,mkd->qmk", parts[:, :levels], self.codebooks[:levels])
+            table = np.einsum("qmd,mkd->qmk", parts[:, :levels], self.codebooks[:levels])
+            return np.asarray(table, dtype=np.float32)
         flat = self.codebooks[:levels].reshape(levels * self.n_codewords, self.dim)
         return (queries @ flat.T).reshape(len(queries), levels, self.n_codewords)  # (Q, L, K)
 
@@ -288,7 +289,7 @@ class Codebooks:
 
     def _level(self, level: int) -> Float32Array:
         if self.level_scales is not None:
-            return self.level_scales[level] * self.codebooks  # (K, D)
+            return np.asarray(self.level_scales[level] * self.codebooks)  # (K, D)
         return np.asarray(self.codebooks[level])
 
     def _nearest(self, residual: Float32Array, codebook: Float32Array) -> UInt8Array:
@@ -298,9 +299,10 @@ class Codebooks:
             direction = codebook if self.level_scales is None else self.codebooks
             norms = np.linalg.norm(direction, axis=1)
             unit = direction / np.maximum(norms, np.float32(1e-12))[:, None]
-            return np.argmax(residual @ unit.T, axis=1).astype(np.uint8)
+            return np.asarray(np.argmax(residual @ unit.T, axis=1), dtype=np.uint8)
         half_sq_norms = 0.5 * np.einsum("kd,kd->k", codebook, codebook)  # (K,)
-        return np.argmax(residual @ codebook.T - half_sq_norms, axis=1).astype(np.uint8)
+        closeness = residual @ codebook.T - half_sq_norms  # (n, K)
+        return np.asarray(np.argmax(closeness, axis=1), dtype=np.uint8)
 
     def decode(self, codes: Codes) -> Float32Array:
         """Return the reconstructions of codes (or of prefix codes), (N, D) float32.

@@ -47,7 +47,7 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
             settings = json.loads((file.metadata() or {}).get("anybit", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, ValueError, TypeError) as cause:
         raise FormatError(f"{path} must be a safetensors file, got: {cause}") from cause
     if not isinstance(settings, dict):

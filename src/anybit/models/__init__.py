@@ -8,6 +8,7 @@ from anybit.models.recurrent import (
     RecurrentOutput,
     RecurrentQuantization,
 )
+from anybit.models.resnet_small import ResNetSmall
 
 __all__ = [
     "DRQ",
@@ -18,5 +19,6 @@ __all__ = [
     "QuantizerConfig",
     "RecurrentOutput",
     "RecurrentQuantization",
+    "ResNetSmall",
     "build_backbone",
 ]

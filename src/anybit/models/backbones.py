@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,8 @@ class Backbone:
     module: nn.Module
     dim: int
     input_px: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
     is_pretrained: bool
 
 
@@ -170,6 +171,7 @@ def _without_classifier(classifier: nn.Module) -> nn.Module:
 def _timm(name: str, config: BackboneConfig, is_pretrained: bool) -> Backbone | None:
     try:
         import timm
+        from timm.data.config import resolve_data_config
     except ImportError as cause:
         raise DependencyError(
             "backbones of timm need it installed: pip install 'anybit[vision]'."
@@ -182,10 +184,15 @@ def _timm(name: str, config: BackboneConfig, is_pretrained: bool) -> Backbone | 
             "Name a local file with --weights, or train from random weights."
         )
     module = timm.create_model(name, pretrained=is_pretrained, num_classes=0, **config.options)
-    data = timm.data.resolve_data_config({}, model=module)
+    data: dict[str, Any] = resolve_data_config({}, model=module)  # type: ignore[no-untyped-call]
     px = config.input_px or int(data["input_size"][-1])
     dim = _dim(module, px)
-    return Backbone(module, dim, px, tuple(data["mean"]), tuple(data["std"]), is_pretrained)
+    return Backbone(module, dim, px, _rgb(data["mean"]), _rgb(data["std"]), is_pretrained)
+
+
+def _rgb(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return (float(red), float(green), float(blue))
 
 
 def _load_weights(module: nn.Module, path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -52,7 +54,7 @@ class ResNetSmall(nn.Module):
         self.stem.weight.requires_grad_(False)
         sizes = (self.n_stem, *widths)
         self.blocks = nn.Sequential(
-            *(ResidualBlock(n_in, n_out) for n_in, n_out in zip(sizes, sizes[1:], strict=False))
+            *(ResidualBlock(n_in, n_out) for n_in, n_out in pairwise(sizes))
         )
         self.dim = widths[-1]
 
@@ -69,4 +71,5 @@ class ResNetSmall(nn.Module):
         """Map images (B, 3, H, W) to features (B, dim)."""
         x = torch.relu(self.stem(images))
         x = self.blocks(x)
-        return x.amax(dim=(2, 3))
+        pooled: Tensor = x.amax(dim=(2, 3))
+        return pooled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,7 @@ from torch import Tensor, nn
 from anybit.baselines import RecurrentFitOptions, fit_recurrent
 from anybit.data import Labels
 from anybit.errors import DataError, DependencyError, FormatError
-from anybit.models import DRQ
-from anybit.models.resnet_small import ResNetSmall
+from anybit.models import DRQ, ResNetSmall
 from anybit.training.augment import Augmenter
 from anybit.training.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
 from anybit.training.images import TrainingImages
@@ -39,17 +39,16 @@ _OFFSET_MOMENTUM = 0.01
 
 def make_fabric(options: TrainOptions) -> Any:
     """Make the Lightning Fabric that places modules on devices and launches processes."""
-    try:
-        from lightning_fabric import Fabric
-    except ImportError:
+    for package in ("lightning_fabric", "lightning.fabric"):  # the second ships inside lightning
         try:
-            from lightning.fabric import Fabric
-        except ImportError as cause:
-            raise DependencyError(
-                "training needs Lightning Fabric: pip install 'anybit[train]'."
-            ) from cause
+            fabric = import_module(package).Fabric
+            break
+        except ImportError:
+            continue
+    else:
+        raise DependencyError("training needs Lightning Fabric: pip install 'anybit[train]'.")
     strategy = "ddp" if options.n_devices > 1 else "auto"
-    return Fabric(
+    return fabric(
         accelerator=options.device,
         devices=options.n_devices,
         strategy=strategy,
@@ -123,9 +122,7 @@ class TrainingRun:
         network_optimizer, self.quantizer_optimizer = make_optimizers(
             self.model, self.objective, self.update
         )
-        self.network, self.network_optimizer = fabric.setup(
-            _Network(self.model), network_optimizer
-        )
+        self.network, self.network_optimizer = fabric.setup(_Network(self.model), network_optimizer)
         n_usable = len(data.images.positions)
         self.batch_size = min(self.preset.batch_size, n_usable)
         if self.batch_size < 2 or self.batch_size < fabric.world_size:
@@ -221,9 +218,7 @@ class TrainingRun:
         own = [part[self._own_rows(len(part))] for part in batches]
         since, started = time.monotonic(), time.monotonic()
         self._set_training()
-        for positions, (images, is_ok) in zip(
-            batches, self.data.images.batches(own), strict=True
-        ):
+        for positions, (images, is_ok) in zip(batches, self.data.images.batches(own), strict=True):
             losses = self._step(images, is_ok, positions, stage, epoch)
             self.step += 1
             for name, value in losses.items():
@@ -287,9 +282,7 @@ class TrainingRun:
             self.model.quantizer.offset.lerp_(x.mean(dim=0), _OFFSET_MOMENTUM)
         self._last = x
 
-    def _end_epoch(
-        self, epoch: int, stage: Stage, log: RunLog | None, seconds: float
-    ) -> None:
+    def _end_epoch(self, epoch: int, stage: Stage, log: RunLog | None, seconds: float) -> None:
         """Report the epoch, revive dead codewords, write a checkpoint."""
         values: dict[str, Any] = {
             f"epoch_{name}": value / self.steps_per_epoch for name, value in self.sums.items()

@@ -26,7 +26,9 @@ def make_optimizers(
     groups = []
     for named, base in ((backbone, backbone_rate), (new, rate)):
         for is_bias in (False, True):
-            chosen = [p for name, p in named if name.endswith("bias") == is_bias and p.requires_grad]
+            chosen = [
+                p for name, p in named if name.endswith("bias") == is_bias and p.requires_grad
+            ]
             if chosen:
                 factor = options.bias_factor if is_bias and base == rate else 1.0
                 decay = 0.0 if is_bias else options.weight_decay

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from anybit.codes.codes import bits_per_level
+from anybit.codes import bits_per_level
 from anybit.data import SourceOptions
 from anybit.errors import OptionError
 
@@ -302,10 +302,10 @@ class TrainOptions:
         if self.batch_size is not None:
             preset = replace(preset, batch_size=self.batch_size)
         if self.learning_rate is not None:
-            rate = {"learning_rate": self.learning_rate}
+            rate = self.learning_rate
             preset = replace(
                 preset,
-                scratch=replace(preset.scratch, **rate),
-                fine_tune=replace(preset.fine_tune, **rate),
+                scratch=replace(preset.scratch, learning_rate=rate),
+                fine_tune=replace(preset.fine_tune, learning_rate=rate),
             )
         return preset

@@ -137,9 +137,7 @@ def _train_images(
     torch.manual_seed(options.seed)
     model = DRQ(_config(options), weights=options.weights, is_pretrained=options.is_pretrained)
     size = model.input_px
-    preprocessor = Preprocessor(
-        size_px=size, resize_px=size, mean=tuple(model.mean), std=tuple(model.std)
-    )
+    preprocessor = Preprocessor(size_px=size, resize_px=size, mean=model.mean, std=model.std)
     max_bad = options.source.max_bad if options.source else 0.01
     images = TrainingImages(source, preprocessor, max_bad)
     data = TrainingData(

@@ -39,9 +39,7 @@ def test_first_levels_are_the_shorter_code():
 
 def test_power_rule_uses_one_scale():
     block = random_block(scale_rule="power", initial_scale=0.5)
-    torch.testing.assert_close(
-        block.level_scales().detach(), torch.tensor([1.0, 0.5, 0.25, 0.125])
-    )
+    torch.testing.assert_close(block.level_scales().detach(), torch.tensor([1.0, 0.5, 0.25, 0.125]))
     assert block.scales.numel() == 1
 
 

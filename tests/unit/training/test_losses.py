@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from reference import losses as slow
-from reference.recurrent import quantise
 
 from anybit.errors import OptionError
 from anybit.models import QuantizerConfig, RecurrentQuantization
@@ -15,6 +13,8 @@ from anybit.training import (
     joint_central_loss,
     triplet_loss,
 )
+from reference import losses as slow
+from reference.recurrent import quantise
 
 # float64 throughout: what is left is the rounding of sums of at most a few thousand terms.
 TOLERANCE = {"rtol": 1e-9, "atol": 1e-10}

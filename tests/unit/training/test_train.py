@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from reference.training_run import make_options, make_source
 
 import reference.training_run
 from anybit.codes import read_model_folder
@@ -18,6 +17,7 @@ from anybit.errors import DataError, FormatError, OptionError
 from anybit.models import DRQ
 from anybit.training import train
 from anybit.training.checkpoint import latest_checkpoint
+from reference.training_run import make_options
 
 SCRIPT = reference.training_run.__file__
 
@@ -151,5 +151,3 @@ def test_options_out_of_range_are_refused(settings):
 def test_labels_of_another_length_are_refused():
     with pytest.raises(DataError, match="labels"):
         ArrayImages(np.zeros((4, 8, 8, 3), np.uint8), labels=Labels.from_integers([0, 1]))
-
-
