@@ -1,0 +1,54 @@
+"""What a figure depends on, written beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+
+def environment(packages: tuple[str, ...] = ("numpy", "torch", "torchvision", "timm")) -> dict:
+    """Return command, commit, machine and versions; paths are cut to their last name."""
+    versions = {"python": platform.python_version()}
+    for name in ("anybit", *packages):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    words = [word if word.startswith("-") else Path(word).name for word in sys.argv]
+    return {
+        "command": shlex.join(["python", *words]),
+        "commit": commit(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
+        "load_before": [round(load, 2) for load in os.getloadavg()],
+        "versions": versions,
+    }
+
+
+def commit() -> str:
+    """Return the commit, with a mark when the tree has changes."""
+
+    def git(*words: str) -> str:
+        folder = Path(__file__).parent
+        done = subprocess.run(["git", *words], capture_output=True, text=True, cwd=folder)
+        return done.stdout.strip()
+
+    try:
+        is_changed = bool(git("status", "--porcelain"))
+        return git("rev-parse", "HEAD") + (" with changes" if is_changed else "")
+    except OSError:
+        return "git is missing"
+
+
+def write_result(path: Path, result: dict[str, Any]) -> None:
+    """Write one JSON file and say where it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"written: {path}")
