@@ -30,7 +30,7 @@ _TRAINING = TrainFlags(
     batch_size=50,
     learning_rate=0.1,
     augmentation="crop",
-    epochs="36,1,7",
+    epochs="30,1,6",
 )
 
 

@@ -126,7 +126,14 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "anybit": Preset(
         "anybit",
-        losses=LossOptions(classification_weight=1.0, mining="batch_hard", triplet_weight=0.1),
+        # Distortions of full weight pull the classes together: unit features that all agree cost
+        # no distortion. On the demo digits 0.1 gave .976 and .988 (two seeds), 1.0 .945 to .986.
+        losses=LossOptions(
+            classification_weight=1.0,
+            mining="batch_hard",
+            triplet_weight=0.1,
+            quantization_weight=0.1,
+        ),
         scratch=OptimizerOptions("sgd", 0.1, weight_decay=5e-4, schedule="one_cycle"),
         fine_tune=OptimizerOptions(
             "adamw", 1e-3, 0.2, weight_decay=1e-2, schedule="one_cycle", is_batch_norm_frozen=True
