@@ -47,10 +47,12 @@ td small { color: var(--soft); }
 .row { margin: 0 0 16px; }
 .row:last-child { margin: 0; }
 .row h3 small { color: var(--soft); font-weight: 400; }
-.hits { display: flex; flex-wrap: wrap; gap: 10px; margin: 0; padding: 0; list-style: none; }
+.hits { display: grid; grid-template-columns: repeat(10, minmax(0, 1fr)); gap: 10px; margin: 0;
+  padding: 0; list-style: none; }
 figure { margin: 0; }
-.hit { width: 84px; position: relative; }
-.hit img, .hit .key { width: 84px; height: 84px; border: 2px dashed var(--bad); opacity: .72; }
+.hit { position: relative; }
+.hit img, .hit .key { box-sizing: border-box; width: 100%; aspect-ratio: 1;
+  border: 2px dashed var(--bad); opacity: .72; }
 .hit.relevant img, .hit.relevant .key { border: 3px solid var(--good); opacity: 1; }
 img.picture, .key { object-fit: contain; border-radius: 8px; display: flex; align-items: center;
   justify-content: center; background: var(--page); }
@@ -69,6 +71,7 @@ dt { font-family: ui-monospace, monospace; color: var(--accent); }
 dd { margin: 0; color: var(--soft); }
 footer { margin-top: 48px; color: var(--soft); font-size: .85rem; }
 @media (max-width: 640px) { .example { grid-template-columns: 1fr; } .plots {
-  grid-template-columns: 1fr; } dl { grid-template-columns: 1fr; } }
+  grid-template-columns: 1fr; } dl { grid-template-columns: 1fr; }
+  .hits { grid-template-columns: repeat(5, minmax(0, 1fr)); } }
 @media print { body { background: #fff; } .card { break-inside: avoid; } }
 """
