@@ -136,6 +136,7 @@ class TrainingRun:
         shape = (model.config.quantizer.n_levels, n_codewords)
         self.usage = torch.zeros(shape, dtype=torch.int64, device=fabric.device)
         self.sums: dict[str, float] = {}
+        self.fit_report: dict[str, Any] = {}
 
     # -- position and checkpoints -------------------------------------------------------------
 
@@ -360,6 +361,12 @@ class TrainingRun:
             ),
         )
         self.model.quantizer.set_codebooks(fitted.codebooks)
+        self.fit_report = {
+            "n_features": min(n_images, len(self.data.images.positions)),
+            "distortion_per_level": fitted.distortion_per_level.tolist(),
+            "usage_per_level": fitted.usage_per_level.tolist(),
+            "perplexity_per_level": fitted.perplexity_per_level.tolist(),
+        }
 
     @torch.no_grad()
     def _revive(self) -> int:

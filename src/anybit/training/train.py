@@ -209,6 +209,7 @@ def _summary(run: TrainingRun, options: TrainOptions, labels: Labels) -> dict[st
         "n_steps": run.n_steps,
         "epochs": list(run.preset.epochs),
         "level_scales": scales,
+        "last_fit": run.fit_report,
         "is_backbone_pretrained": run.model.is_backbone_pretrained,
         "warnings": warnings,
     }

@@ -79,6 +79,9 @@ def test_saved_model_gives_the_same_features_and_codes(tmp_path, source, options
     images = rng.standard_normal((5, 3, 28, 28)).astype(np.float32)
     np.testing.assert_array_equal(again.features(images), model.features(images))
     assert again.class_names == ("0", "1", "2")
+    usage = again.summary["last_fit"]["usage_per_level"]
+    assert len(usage) == 4
+    assert 0 < min(usage) <= max(usage) <= 1
     assert again.fingerprint == model.fingerprint != ""
 
 
