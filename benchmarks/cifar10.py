@@ -76,14 +76,11 @@ def features_of(model: DRQ, source: Any, device: str) -> np.ndarray:
 def main() -> None:
     """Train, evaluate, and write one JSON file."""
     args = parsed()
-    database_seed = args.split_seed
-    training, database, queries = splits(args.setting, args.data, database_seed)
+    started = environment()
+    training, database, queries = splits(args.setting, args.data, args.split_seed)
     folder = args.output / "model"
-    seconds = None
     if not folder.exists():
-        started = time.monotonic()
         train(training, options_of(args), output=folder, resume=True, progress=say_progress)
-        seconds = round(time.monotonic() - started, 1)
     model = DRQ.from_pretrained(folder)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     codebooks = model.export_codebooks()
@@ -102,9 +99,8 @@ def main() -> None:
     figures = {row.label: row.measure("map_at").value for row in found.all_results()}
     print(figures)
     result = {
-        **environment(),
+        **started,
         "seed": args.seed,
-        "training_s": seconds,
         "map_at": {"R": AT[args.setting], **figures},
         "evaluation": found.to_dict(),
         "training": model.summary,
@@ -127,6 +123,8 @@ def options_of(args: argparse.Namespace) -> TrainOptions:
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
         input_px=args.input_px,
+        input_mean=args.input_mean,
+        input_std=args.input_std,
         seed=args.seed,
         precision=args.precision,
     )
@@ -148,6 +146,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--input-px", type=int)
+    parser.add_argument("--input-mean", type=float)
+    parser.add_argument("--input-std", type=float)
     parser.add_argument("--precision", default="32-true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--split-seed", type=int, default=0)

@@ -1,20 +1,20 @@
 """Speed of `Collection.add` on images against the forward pass of the backbone alone.
 
-    python benchmarks/encoding.py MODEL SOURCE [--items 2000] [--batch-size 128] [--device auto]
+    python benchmarks/encoding.py MODEL SOURCE [--items 2000] [--batch-size 128] [--output FILE]
 
 The forward pass runs over batches that lie preprocessed in memory, in halves before and after the
-addition, so that a machine that changes its speed meanwhile does not favour either. Prints JSON.
+addition, so that a machine that changes its speed meanwhile does not favour either. Prints JSON,
+or writes it.
 """
 
 import argparse
 import json
-import os
-import platform
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from environment import environment, write_result
 
 from anybit.collection import AddOptions, Collection, Encoder, load_encoder
 from anybit.data import Source, open_source
@@ -25,6 +25,7 @@ _N_BATCHES = 4
 
 def main() -> None:
     arguments = _parsed()
+    started = environment()
     source = open_source(arguments.source)
     chosen = np.linspace(0, len(source) - 1, min(arguments.items, len(source))).astype(np.int64)
     source = source.take(np.unique(chosen))
@@ -46,6 +47,8 @@ def main() -> None:
         after_s = _forward_s(encoder, batches, len(source) - len(source) // 2)
     forward_s = before_s + after_s
     result = {
+        **started,
+        "seed": 0,
         "n_items": len(source),
         "batch_size": options.batch_size,
         "thumbnails_px": options.thumbnails_px,
@@ -54,10 +57,10 @@ def main() -> None:
         "forward_images_per_s": round(len(source) / forward_s, 1),
         "add_images_per_s": round(len(source) / add_s, 1),
         "share_of_forward": round(forward_s / add_s, 3),
-        "n_processors": os.cpu_count(),
-        "machine": platform.machine(),
     }
-    print(json.dumps(result, indent=2))
+    if arguments.output is not None:
+        write_result(arguments.output, result)
+    print(json.dumps(result, indent=1))
 
 
 def _preprocessed(source: Source, encoder: Encoder, batch_size: int) -> list[np.ndarray]:
@@ -91,6 +94,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=None)
     parser.add_argument("--thumbnails-px", type=int, default=96)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--output", type=Path, help="JSON file for the figures")
     return parser.parse_args()
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+from environment import environment, write_result
 
 from anybit.codes import Codebooks
 from anybit.data import Labels
@@ -56,41 +54,35 @@ def main() -> None:
     parser.add_argument("--bits", default="16,24,36,48")
     parser.add_argument("--output", type=Path, help="JSON file for the figures")
     args = parser.parse_args()
+    machine = environment(("numpy",))
     data = made_up_input(args)
     started_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     bits = tuple(int(length) for length in args.bits.split(","))
     options = EvaluationOptions(bits=bits, at=args.at, n_threads=args.threads)
-    load, cpu_started, started = os.getloadavg()[0], time.process_time(), time.perf_counter()
+    cpu_started, started = time.process_time(), time.perf_counter()
     result = evaluate(data, options)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
     for row in result.table_rows():
         sys.stdout.write(f"{row.label:>8}  {'  '.join(row.values)}\n")
     sys.stdout.write(
-        f"{seconds:.1f} s ({cpu_seconds:.1f} s of CPU, load {load:.1f} before), "
+        f"{seconds:.1f} s ({cpu_seconds:.1f} s of CPU), "
         f"peak {peak_kib / 1024:.0f} MiB ({started_kib / 1024:.0f} MiB before), "
         f"{args.threads} threads\n"
     )
     if args.output is not None:
         settings = {key: value for key, value in vars(args).items() if key != "output"}
         figures = {
+            "seed": args.seed,
             "seconds": round(seconds, 2),
             "cpu_seconds": round(cpu_seconds, 2),
-            "load_before": round(load, 2),
             "peak_mib": round(peak_kib / 1024),
             "peak_before_mib": round(started_kib / 1024),
             "map_at": {row.label: float(row.values[0]) for row in result.table_rows()},
             "mean_tied_share": {x.label: round(x.tied_share, 4) for x in result.all_results()},
             "settings": settings,
-            "commit": commit,
-            "numpy": np.__version__,
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         }
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(figures, indent=2) + "\n")
+        write_result(args.output, {**machine, **figures})
 
 
 if __name__ == "__main__":

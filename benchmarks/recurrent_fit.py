@@ -8,20 +8,14 @@ second, synthetic data set has the tight classes of features that were trained w
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import shlex
-import subprocess
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from environment import environment, write_result
 
-import anybit
 from anybit.baselines import (
     AdamOptions,
     RecurrentFitOptions,
@@ -141,28 +135,6 @@ def compare(
     return rows
 
 
-def machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    try:
-        asked = ["git", "rev-parse", "HEAD"]
-        done = subprocess.run(asked, capture_output=True, text=True, cwd=Path(__file__).parent)
-        commit = done.stdout.strip() if done.returncode == 0 else "not committed yet"
-    except OSError:
-        commit = "git is missing"
-    return {
-        "commit": commit,
-        "command": shlex.join(["python", sys.argv[0], *(Path(word).name for word in sys.argv[1:])]),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "blas_threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
-        "load_before": [round(load, 2) for load in os.getloadavg()],
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "anybit": getattr(anybit, "__version__", "unknown"),
-        },
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help=".npy of vectors (N, D)")
@@ -173,7 +145,7 @@ def main() -> None:
     parser.add_argument("--timing-rows", type=int, default=100_000, help="0 to leave out")
     parser.add_argument("--max-rows", type=int, help="use only the first rows of the file")
     args = parser.parse_args()
-    report = {**machine(), "seed": args.seed, "results": []}
+    report = {**environment(("numpy",)), "seed": args.seed, "results": []}
     vectors = np.load(args.data)[: args.max_rows].astype(np.float32)
     settings = (args.seed, args.adam_epochs)
     sets = (
@@ -185,7 +157,7 @@ def main() -> None:
         report["timing"] = timing(vectors, args.timing_rows, args.seed)
     for name, data, options in sets:
         report["results"] += compare(name, data, args.queries, options)
-        args.output.write_text(json.dumps(report, indent=1) + "\n")
+        write_result(args.output, report)
 
 
 def timing(vectors: np.ndarray, n_rows: int, seed: int) -> dict[str, Any]:

@@ -50,6 +50,12 @@ class TrainFlags:
         Path | None, typer.Option(help="One row of numbers per class; else orthogonal ones.")
     ] = None
     input_px: Annotated[int | None, typer.Option(help="Side of the square network input.")] = None
+    input_mean: Annotated[
+        float | None, typer.Option(help="Mean of RGB in [0, 1] that the weights want.")
+    ] = None
+    input_std: Annotated[
+        float | None, typer.Option(help="Its standard deviation: 0.5 and 0.5 for -1 to 1.")
+    ] = None
     epochs: Annotated[
         str | None,
         typer.Option(help="Epochs of the three stages, such as 10,1,5; else the preset's."),

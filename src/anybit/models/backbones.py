@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,16 @@ class BackboneConfig:
         Side of the square input; None: the network's own.
     options : dict
         Passed to the constructor (``widths`` of resnet-small, ``pad_type`` of timm, ...).
+    mean, std : float or None
+        Normalisation of all channels of RGB in [0, 1], where the weights want another one than
+        the library says: 0.5 and 0.5 give inputs in [-1, 1].
     """
 
     name: str = "resnet-small"
     input_px: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    mean: float | None = None
+    std: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
@@ -111,12 +116,13 @@ def build_backbone(
         built = Backbone(AlexNetFc7(), AlexNetFc7.dim, px or 224, mean, std, False)
     else:
         built = _from_library(config, is_pretrained)
+    built = _normalised(built, config)
     if weights is None:
         if not built.is_pretrained:
             _log.info("backbone %s starts from random weights", name)
         return built
     _load_weights(built.module, weights)
-    return Backbone(built.module, built.dim, built.input_px, built.mean, built.std, True)
+    return replace(built, is_pretrained=True)
 
 
 def _from_library(config: BackboneConfig, is_pretrained: bool) -> Backbone:
@@ -188,6 +194,15 @@ def _timm(name: str, config: BackboneConfig, is_pretrained: bool) -> Backbone | 
     px = config.input_px or int(data["input_size"][-1])
     dim = _dim(module, px)
     return Backbone(module, dim, px, _rgb(data["mean"]), _rgb(data["std"]), is_pretrained)
+
+
+def _normalised(built: Backbone, config: BackboneConfig) -> Backbone:
+    """Put in the normalisation that the configuration asks for."""
+    mean = built.mean if config.mean is None else (config.mean,) * 3
+    std = built.std if config.std is None else (config.std,) * 3
+    if min(std) <= 0:
+        raise OptionError(f"the input's std must be above 0, got {config.std}.")
+    return replace(built, mean=mean, std=std)
 
 
 def _rgb(values: Sequence[float]) -> tuple[float, float, float]:

@@ -137,6 +137,8 @@ class TrainingRun:
         self.usage = torch.zeros(shape, dtype=torch.int64, device=fabric.device)
         self.sums: dict[str, float] = {}
         self.fit_report: dict[str, Any] = {}
+        self.seconds = 0.0  # of training, the time before a resumption included
+        self._since = time.monotonic()
 
     # -- position and checkpoints -------------------------------------------------------------
 
@@ -157,6 +159,7 @@ class TrainingRun:
         self.quantizer_optimizer.load_state_dict(state["quantizer_optimizer"])
         self.usage = state["usage"].to(self.fabric.device)
         self.step, self.sums = state["step"], state["sums"]
+        self.seconds = state.get("seconds", 0.0)
         torch.set_rng_state(state["rng"])
         if torch.cuda.is_available() and "cuda_rng" in state:
             torch.cuda.set_rng_state(state["cuda_rng"])
@@ -172,6 +175,7 @@ class TrainingRun:
     def _checkpoint(self) -> None:
         if self.folder is None or not self.fabric.is_global_zero:
             return
+        self._take_time()
         state = {
             "identity": self._identity(),
             "model": self.model.state_dict(),
@@ -181,6 +185,7 @@ class TrainingRun:
             "usage": self.usage.cpu(),
             "step": self.step,
             "sums": dict(self.sums),
+            "seconds": self.seconds,
             "rng": torch.get_rng_state(),
         }
         if torch.cuda.is_available():
@@ -191,6 +196,7 @@ class TrainingRun:
 
     def run(self, progress: ProgressCallback | None = None) -> None:
         """Train from the present position to the end."""
+        self._since = time.monotonic()
         if self.step == 0:
             torch.manual_seed(self.options.seed)
             self._whiten()
@@ -203,6 +209,7 @@ class TrainingRun:
             self._fit_quantizer(_REFIT_IMAGES)
         if log is not None:
             log.close()
+        self._take_time()
 
     def _epoch(
         self, epoch: int, stage: Stage, log: RunLog | None, progress: ProgressCallback | None
@@ -308,6 +315,12 @@ class TrainingRun:
         """Return the part of a batch that this process works on."""
         share = n_items // self.fabric.world_size
         return slice(self.fabric.global_rank * share, (self.fabric.global_rank + 1) * share)
+
+    def _take_time(self) -> None:
+        """Add the time since the last call to the seconds of training."""
+        now = time.monotonic()
+        self.seconds += now - self._since
+        self._since = now
 
     def _set_training(self) -> None:
         self.network.train()

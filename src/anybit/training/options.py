@@ -228,6 +228,8 @@ class TrainOptions:
         Text or .npy file, one row per class in the order of the class names.
     input_px : int or None
         Side of the square input.
+    input_mean, input_std : float or None
+        Normalisation of RGB in [0, 1], where the weights want another one than the network's own.
     epochs : tuple of int or None
         Of the three stages; None: the preset's.
     batch_size : int or None
@@ -260,6 +262,8 @@ class TrainOptions:
     preset_overrides: dict[str, Any] = field(default_factory=dict)
     label_vectors: Path | None = None
     input_px: int | None = None
+    input_mean: float | None = None
+    input_std: float | None = None
     epochs: tuple[int, int, int] | None = None
     batch_size: int | None = None
     learning_rate: float | None = None

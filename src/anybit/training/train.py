@@ -173,7 +173,13 @@ def _config(options: TrainOptions) -> DRQConfig:
         "metric": options.metric,
         **preset.quantizer,
     }
-    backbone = BackboneConfig(options.backbone, options.input_px, options.backbone_options)
+    backbone = BackboneConfig(
+        options.backbone,
+        options.input_px,
+        options.backbone_options,
+        options.input_mean,
+        options.input_std,
+    )
     return DRQConfig(backbone, QuantizerConfig(**quantizer), **preset.head)
 
 
@@ -207,6 +213,7 @@ def _summary(run: TrainingRun, options: TrainOptions, labels: Labels) -> dict[st
         "n_classes": labels.n_classes,
         "class_counts": np.asarray(labels.counts()).tolist(),
         "n_steps": run.n_steps,
+        "training_s": round(run.seconds, 1),
         "epochs": list(run.preset.epochs),
         "level_scales": scales,
         "last_fit": run.fit_report,
