@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from anybit.errors import DataError
 
@@ -120,6 +120,8 @@ def _scaled_grey(image: Image.Image) -> Image.Image:
 def _turned(image: Image.Image) -> Image.Image:
     """Apply the EXIF orientation; a damaged EXIF block does not spoil the picture."""
     try:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+            return image  # what exif_transpose would copy
         return ImageOps.exif_transpose(image)
     except Exception as error:  # any type, see decode_image
         _log.debug("EXIF block passed over: %s", error)

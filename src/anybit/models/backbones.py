@@ -238,7 +238,13 @@ def _dim(module: nn.Module, px: int) -> int:
     """Return the feature dimension, by one forward pass on zeros."""
     was_training = module.training
     module.eval()
-    features = module(torch.zeros(1, 3, px, px))
+    try:
+        features = module(torch.zeros(1, 3, px, px))
+    except RuntimeError as cause:
+        raise OptionError(
+            f"the network cannot take pictures of {px} x {px} pixels: {cause}. "
+            "Choose a larger input_px."
+        ) from cause
     module.train(was_training)
     if features.ndim != 2:
         raise OptionError(

@@ -35,6 +35,8 @@ _LOG_EVERY = 20
 _START_IMAGES = 10_000
 _REFIT_IMAGES = 100_000
 _OFFSET_MOMENTUM = 0.01
+# No network here takes much smaller pictures than these.
+_SMALLEST_PX = 16
 
 
 def make_fabric(options: TrainOptions) -> Any:
@@ -334,7 +336,7 @@ class TrainingRun:
         share = epoch / max(1, 0.7 * self.preset.epochs[0])
         first = self.preset.first_scale if not self.model.is_backbone_pretrained else 1.0
         scale = min(1.0, first + (1 - first) * share)
-        size = 4 * round(views.shape[-1] * scale / 4)
+        size = max(_SMALLEST_PX, 4 * round(views.shape[-1] * scale / 4))
         if size >= views.shape[-1]:
             return views
         smaller = nn.functional.interpolate(views, size=size, mode="bilinear", antialias=True)

@@ -138,13 +138,3 @@ def test_demo_never_replaces_a_folder_that_is_not_its_own(tmp_path):
     result = run("demo", "-o", tmp_path, "--overwrite")
     assert result.exit_code == 2
     assert (tmp_path / "letter.txt").read_text() == "mine"
-
-
-def test_add_with_bad_images_ends_with_3_and_a_list(shop, tmp_path, monkeypatch):
-    from anybit.collection import AddReport, Collection
-
-    report = AddReport(9, 0, 1, tmp_path / "bad-items.csv")
-    monkeypatch.setattr(Collection, "add", lambda *_: report)
-    result = run("add", shop / "shop.anybit", shop / "items.npz")
-    assert result.exit_code == 3
-    assert "bad-items.csv" in result.stderr

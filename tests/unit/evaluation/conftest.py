@@ -21,12 +21,6 @@ def reference():
 
 
 @pytest.fixture
-def rng(request):
-    """Return a generator seeded from the test's name."""
-    return np.random.default_rng(list(request.node.name.encode()))
-
-
-@pytest.fixture
 def make_input(rng):
     """Return a maker of evaluation inputs: 3 classes, overlapping, with many tied codes."""
 

@@ -57,6 +57,11 @@ def test_unknown_backbone_is_refused(name):
         build_backbone(BackboneConfig(name))
 
 
+def test_too_small_input_is_refused():
+    with pytest.raises(OptionError, match="8 x 8 pixels.*Choose a larger input_px"):
+        build_backbone(BackboneConfig(input_px=8))
+
+
 def test_normalisation_can_be_given():
     built = build_backbone(BackboneConfig(mean=0.5, std=0.25))
     assert (built.mean, built.std) == ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
