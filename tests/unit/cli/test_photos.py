@@ -62,7 +62,7 @@ def test_from_photos_to_hits_and_a_report(album, tmp_path, rng):
                 "--json")  # fmt: skip
     assert found.exit_code == 0, found.output
     assert [hit["labels"] for hit in json.loads(found.stdout)["hits"]] == [["red"]] * 5
-    assert Image.open(tmp_path / "g.png").size[0] > 300
+    assert (tmp_path / "g.png").read_bytes().startswith(b"\x89PNG")
     report = run("evaluate", collection, tmp_path / "queries", "-o", tmp_path / "report", "-q")
     assert report.exit_code == 0, report.output
     assert "data:image/jpeg" in (tmp_path / "report" / "report.html").read_text()
