@@ -22,7 +22,9 @@ class ConcatHead(nn.Module):
         Rectifier and dropout between the two layers, and tanh on z (authors' code); linear
         otherwise (paper).
     is_unit_length : bool
-        Scale x, and z, to length 1.
+        Scale each part of x to the same length, so that x, and z, have length 1. Of a whole that
+        is only scaled the intermediate layer takes nearly all, and z, which knows the classes
+        best, hardly counts in the ranking.
 
     References
     ----------
@@ -50,8 +52,8 @@ class ConcatHead(nn.Module):
         wide = self.intermediate(feature)  # (B, 1748)
         entry = self.dropout(torch.relu(wide)) if self.is_nonlinear else wide
         narrow = self.embedding(entry)  # (B, 300)
-        x = torch.cat([wide, narrow], dim=1)  # (B, 2048)
         z = torch.tanh(narrow) if self.is_nonlinear else narrow
         if self.is_unit_length:
-            x, z = nn.functional.normalize(x), nn.functional.normalize(z)
-        return x, z
+            wide, narrow, z = map(nn.functional.normalize, (wide, narrow, z))
+            return torch.cat([wide, narrow], dim=1) / 2**0.5, z
+        return torch.cat([wide, narrow], dim=1), z  # (B, 2048), (B, 300)
