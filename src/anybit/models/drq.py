@@ -33,7 +33,7 @@ class DRQConfig:
     is_head_nonlinear : bool
         Rectifier, dropout and tanh of the authors' code.
     is_unit_length : bool
-        Scale features to length 1.
+        Scale both parts of the feature to the same length, the whole to 1.
     """
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)

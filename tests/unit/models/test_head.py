@@ -1,0 +1,38 @@
+"""The head: both parts of the feature as paper, authors' code and preset anybit want them."""
+
+import pytest
+import torch
+
+from anybit.models import ConcatHead
+
+
+@pytest.fixture
+def feature(rng):
+    return torch.tensor(rng.standard_normal((5, 7)), dtype=torch.float32)
+
+
+def test_paper_head_is_two_linear_layers_side_by_side(feature):
+    head = ConcatHead(7, (6, 3))
+    x, z = head(feature)
+    wide = feature @ head.intermediate.weight.T + head.intermediate.bias
+    narrow = wide @ head.embedding.weight.T + head.embedding.bias
+    torch.testing.assert_close(x, torch.cat([wide, narrow], dim=1))
+    torch.testing.assert_close(z, narrow)
+    assert head.dim == 9
+
+
+def test_nonlinear_head_rectifies_between_the_layers_and_bounds_z(feature):
+    head = ConcatHead(7, (6, 3), is_nonlinear=True).eval()
+    x, z = head(10 * feature)
+    narrow = head.embedding(torch.relu(head.intermediate(10 * feature)))
+    torch.testing.assert_close(z, torch.tanh(narrow))
+    torch.testing.assert_close(x[:, 6:], narrow)
+
+
+def test_parts_of_unit_length_count_alike(feature):
+    head = ConcatHead(7, (6, 3), is_unit_length=True)
+    x, z = head(feature)
+    half = torch.full((5,), 0.5)
+    torch.testing.assert_close(x[:, :6].square().sum(dim=1), half)
+    torch.testing.assert_close(x[:, 6:].square().sum(dim=1), half)
+    torch.testing.assert_close(z, x[:, 6:] * 2**0.5)
