@@ -63,7 +63,8 @@ class ImageSource(Source):
         DataError
             If it cannot be decoded; names the item.
         """
-        position = int(self._positions([position])[0])
+        if not (isinstance(position, int) and 0 <= position < len(self)):
+            position = int(self._positions([position])[0])  # says what is wrong, or a NumPy integer
         try:
             return self._image(position)
         except DataError as error:
