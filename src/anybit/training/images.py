@@ -62,6 +62,12 @@ class TrainingImages:
         self._pixels = pixels
         self.positions = np.flatnonzero(is_ok)
 
+    def shuffled(self, rng: np.random.Generator) -> Int64Array:
+        """Return the positions of an epoch in random order."""
+        if self._pixels is not None:
+            return rng.permutation(self.positions)
+        return self._source.shuffled(rng)
+
     def batches(self, batches: list[Int64Array]) -> Iterator[tuple[Tensor, BoolArray]]:
         """Yield uint8 images (B, H, W, 3) of each list of positions, and which are usable."""
         if self._pixels is not None:

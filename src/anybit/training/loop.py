@@ -220,9 +220,7 @@ class TrainingRun:
         done = self.step % self.steps_per_epoch
         if done == 0 and epoch == self.preset.epochs[0] and self.preset.is_started_from_data:
             self._fit_quantizer(_START_IMAGES)
-        order = np.random.default_rng((self.options.seed, epoch)).permutation(
-            self.data.images.positions
-        )
+        order = self.data.images.shuffled(np.random.default_rng((self.options.seed, epoch)))
         starts = range(done * self.batch_size, self.steps_per_epoch * self.batch_size, 1)
         batches = [order[at : at + self.batch_size] for at in starts[:: self.batch_size]]
         own = [part[self._own_rows(len(part))] for part in batches]

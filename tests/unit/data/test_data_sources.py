@@ -158,6 +158,40 @@ def test_row_group_cache_is_bounded(tmp_path):
     assert len(groups._cache) == 1
 
 
+def test_shuffled_epoch_of_a_large_file_reads_each_row_group_once(tmp_path, rng, monkeypatch):
+    cells = pa.array([png(number % 250, (64, 64)) for number in range(80)], pa.binary())
+    pq.write_table(pa.table({"image": cells}), tmp_path / "p.parquet", row_group_size=4)
+    cache_bytes = 14 * 4 * len(png(0, (64, 64)))  # 14 of the 20 row groups
+    groups = RowGroups([tmp_path / "p.parquet"], "image", cache_bytes)
+    order = groups.shuffled(rng)
+    np.testing.assert_array_equal(np.sort(order), np.arange(80))
+    window = np.unique(order[:28] // 4)  # half of the cache is mixed, and from all over the file
+    assert len(window) < 10
+    assert window.max() - window.min() > 10
+    assert (np.diff(order[:28]) != 1).sum() > 20
+    reads = []
+    read = pq.ParquetFile.read_row_group
+    monkeypatch.setattr(
+        pq.ParquetFile,
+        "read_row_group",
+        lambda file, number, **options: reads.append(number) or read(file, number, **options),
+    )
+    for row in order.tolist():
+        groups.value(row)
+    assert sorted(reads) == list(range(20))
+
+
+def test_shuffled_epoch_of_a_small_or_taken_source_mixes_everything(tmp_path):
+    source = open_source(write_images(tmp_path / "p.parquet", n=24))
+    order = source.shuffled(np.random.default_rng(1))
+    np.testing.assert_array_equal(np.sort(order), np.arange(24))
+    assert (np.abs(np.diff(order)) > 2).sum() > 10
+    taken = source.take([20, 3, 7])
+    assert {tuple(taken.shuffled(np.random.default_rng(seed))) for seed in range(60)} == {
+        (0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)
+    }  # fmt: skip
+
+
 def test_batches_cover_all_items_in_order(tmp_path):
     source, seen = open_source(write_images(tmp_path / "p.parquet", n=5)), []
     batches = list(source.iter_batches(2, Preprocessor(4), lambda *n: seen.append(n)))

@@ -58,7 +58,7 @@ def test_unknown_backbone_is_refused(name):
 
 
 def test_too_small_input_is_refused():
-    with pytest.raises(OptionError, match="8 x 8 pixels.*Choose a larger input_px"):
+    with pytest.raises(OptionError, match=r"8 x 8 pixels.*Choose a larger input_px"):
         build_backbone(BackboneConfig(input_px=8))
 
 

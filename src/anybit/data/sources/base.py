@@ -154,6 +154,13 @@ class Source(ABC):
         """Length D of the vectors; refused by a source of images."""
         raise OptionError("a source of images has no vectors; only a model gives them a dimension.")
 
+    def shuffled(self, rng: np.random.Generator) -> Int64Array:
+        """Return all positions in random order, shape (N,), in a way that this source reads well.
+
+        A source that is read in blocks and does not fit in memory mixes a few blocks at a time.
+        """
+        return rng.permutation(np.arange(len(self), dtype=np.int64))
+
     def key_of(self, position: int) -> str:
         """Name of one item for a message: its key, else its id."""
         return self._items.key_of(position)

@@ -159,5 +159,11 @@ class _ImageSubset(ImageSource):
         super().__init__(whole.items.take(positions), whole._found, whole._max_pixels)
         self._whole, self._at = whole, positions
 
+    def shuffled(self, rng: np.random.Generator) -> Int64Array:
+        """Return all positions in the order in which the whole source would read them."""
+        rank = np.empty(len(self._whole), dtype=np.int64)
+        rank[self._whole.shuffled(rng)] = np.arange(len(rank))
+        return np.argsort(rank[self._at], kind="stable")
+
     def _encoded(self, position: int) -> bytes | Path | Image.Image:
         return self._whole._encoded(int(self._at[position]))

@@ -54,6 +54,10 @@ class ParquetImages(ImageSource):
         super().__init__(items, found, options.max_pixels)
         self._cells = RowGroups(paths, column)
 
+    def shuffled(self, rng: np.random.Generator) -> Int64Array:
+        """Return all positions in random order, row groups staying together in a large file."""
+        return self._cells.shuffled(rng)
+
     def _encoded(self, position: int) -> bytes | Path:
         cell = self._cells.value(position)
         if isinstance(cell, dict):

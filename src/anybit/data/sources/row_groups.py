@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from anybit.errors import DataError, FormatError
+from anybit.types import Int64Array
 
 __all__ = ["RowGroups", "open_parquet", "read_parquet"]
 
@@ -95,6 +96,23 @@ class RowGroups:
         """Return the file that holds a row."""
         return self._files[self._groups[self._group_of(row)][0]][0]
 
+    def shuffled(self, rng: np.random.Generator) -> Int64Array:
+        """Return all rows in random order, every row group being needed in one stretch only.
+
+        Row groups are drawn in random order and mixed with each other as far as half of the cache
+        reaches: the whole file when it fits.
+        """
+        parts, window, n_bytes = [], [], 0
+        for number in rng.permutation(len(self._groups)).tolist():
+            window.append(np.arange(self._starts[number], self._starts[number + 1]))
+            n_bytes += self._stored_bytes(number)
+            if 2 * n_bytes > self._cache_bytes:
+                parts.append(rng.permutation(np.concatenate(window)))
+                window, n_bytes = [], 0
+        if window:
+            parts.append(rng.permutation(np.concatenate(window)))
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+
     def rows(self, start: int, stop: int) -> list[pa.ChunkedArray]:
         """Return the cells start..stop, one array per row group."""
         parts = []
@@ -106,6 +124,14 @@ class RowGroups:
                 parts.append(self._group(number).slice(start - first, upto - start))
             start, number = max(start, upto), number + 1
         return parts
+
+    def _stored_bytes(self, number: int) -> int:
+        """Size of a row group's cells, uncompressed."""
+        file, group = self._groups[number]
+        row_group = self._files[file][1].metadata.row_group(group)
+        columns = map(row_group.column, range(row_group.num_columns))
+        own = (c for c in columns if c.path_in_schema.split(".")[0] == self._column)
+        return sum(column.total_uncompressed_size for column in own)
 
     def _group_of(self, row: int) -> int:
         """Find the row group that holds a row."""
