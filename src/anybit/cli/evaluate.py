@@ -85,10 +85,12 @@ def evaluate_collection(
 ) -> Evaluation:
     """Evaluate and write metrics, plots and report into a folder."""
     from anybit.cli.examples import example_queries
+    from anybit.codes import check_writable
     from anybit.collection import AddOptions
     from anybit.evaluation import evaluate as measure
     from anybit.evaluation import write_report
 
+    check_writable(output)
     options, add_options = flags.options(), AddOptions(max_bad=max_bad)
     with console.progress("queries") as progress:
         data = collection.evaluation_input(queries, add_options, progress)

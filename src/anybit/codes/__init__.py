@@ -4,6 +4,7 @@ from anybit.codes.codebooks import Codebooks
 from anybit.codes.codes import Codes, bits_per_level
 from anybit.codes.folder import (
     ModelFolder,
+    check_writable,
     codebooks_of,
     read_model_folder,
     write_model_folder,
@@ -14,6 +15,7 @@ __all__ = [
     "Codes",
     "ModelFolder",
     "bits_per_level",
+    "check_writable",
     "codebooks_of",
     "read_model_folder",
     "write_model_folder",

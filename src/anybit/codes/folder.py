@@ -17,7 +17,13 @@ from anybit.codes.codebooks import Codebooks
 from anybit.codes.tensors import read_tensors, write_file, write_tensors
 from anybit.errors import FormatError, NotTrainedError, OptionError
 
-__all__ = ["ModelFolder", "codebooks_of", "read_model_folder", "write_model_folder"]
+__all__ = [
+    "ModelFolder",
+    "check_writable",
+    "codebooks_of",
+    "read_model_folder",
+    "write_model_folder",
+]
 
 FORMAT_VERSION = 1
 _PREFIX = "codebooks."
@@ -83,6 +89,26 @@ def fingerprint_of(
     return digest.hexdigest()
 
 
+def check_writable(path: str | Path) -> None:
+    """Try whether a folder could be written at `path`, before hours of work depend on it.
+
+    Raises
+    ------
+    OptionError
+        If not.
+    """
+    _folder_beside(Path(path)).rmdir()
+
+
+def _folder_beside(target: Path) -> Path:
+    """Make an empty temporary folder beside a path, and the folders above it."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as cause:
+        raise OptionError(f"{target} must be writable: {cause.strerror}.") from cause
+
+
 def write_model_folder(
     path: str | Path,
     folder: ModelFolder,
@@ -123,11 +149,7 @@ def write_model_folder(
         config["codebooks"] = settings
         tensors |= {_PREFIX + name: array for name, array in arrays.items()}
     fingerprint = fingerprint_of(config, tensors, folder.preprocessor)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as cause:
-        raise OptionError(f"{target} must be writable: {cause.strerror}.") from cause
+    temporary = _folder_beside(target)
     try:
         temporary.chmod(0o755)
         write_tensors(temporary / "model.safetensors", tensors, {"fingerprint": fingerprint})

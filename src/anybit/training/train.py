@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from anybit.baselines import RecurrentFitOptions, VectorQuantizer, train_on_vectors
+from anybit.codes import check_writable
 from anybit.data import Labels, Preprocessor, Source, open_source
 from anybit.errors import DataError, OptionError
 from anybit.models import DRQ, BackboneConfig, DRQConfig, QuantizerConfig
@@ -77,6 +78,8 @@ def train(
     target = Path(output) if output is not None else None
     if target is not None and target.exists() and not (overwrite or resume):
         raise OptionError(f"{target} must not exist yet. Choose another path, or overwrite.")
+    if target is not None:
+        check_writable(target)
     opened = source if isinstance(source, Source) else open_source(Path(source), options.source)
     _log.info("%s", opened.describe())
     if len(opened) == 0:

@@ -138,3 +138,11 @@ def test_demo_never_replaces_a_folder_that_is_not_its_own(tmp_path):
     result = run("demo", "-o", tmp_path, "--overwrite")
     assert result.exit_code == 2
     assert (tmp_path / "letter.txt").read_text() == "mine"
+
+
+def test_evaluate_refuses_an_unwritable_output_before_the_work(shop, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    result = run("evaluate", shop / "shop.anybit", shop / "queries.npz", "-o", tmp_path / "file/r")
+    assert result.exit_code == 2
+    assert "must be writable" in result.stderr
+    assert "ranking" not in result.stderr

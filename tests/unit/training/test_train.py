@@ -136,11 +136,19 @@ def test_damaged_checkpoint_is_refused(tmp_path, source, options):
         train(source, options, output=tmp_path / "model", resume=True)
 
 
-def test_unwritable_output_is_refused(tmp_path, rng):
+def test_unwritable_output_is_refused_before_the_work(tmp_path, rng, source, options):
     (tmp_path / "file").write_text("in the way")
-    vectors = rng.standard_normal((50, 4)).astype(np.float32)
+    output, seen = tmp_path / "file" / "model", []
+    vectors = ArrayVectors(rng.standard_normal((50, 4)).astype(np.float32))
+
+    def progress(done, total):
+        seen.append(done)
+
     with pytest.raises(OptionError, match="must be writable"):
-        train(ArrayVectors(vectors), bits=4, n_codewords=4, output=tmp_path / "file" / "model")
+        train(vectors, bits=4, n_codewords=4, output=output, progress=progress)
+    with pytest.raises(OptionError, match="must be writable"):
+        train(source, options, output=output, progress=progress)
+    assert not seen
 
 
 @pytest.mark.parametrize(
