@@ -18,6 +18,7 @@ from anybit.errors import DataError, DependencyError, FormatError
 from anybit.models import DRQ, ResNetSmall
 from anybit.training.augment import Augmenter
 from anybit.training.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
+from anybit.training.growing_sizes import GrowingSizes
 from anybit.training.images import TrainingImages
 from anybit.training.logs import RunLog
 from anybit.training.optimizers import (
@@ -35,8 +36,6 @@ _LOG_EVERY = 20
 _START_IMAGES = 10_000
 _REFIT_IMAGES = 100_000
 _OFFSET_MOMENTUM = 0.01
-# No network here takes much smaller pictures than these.
-_SMALLEST_PX = 16
 
 
 def make_fabric(options: TrainOptions) -> Any:
@@ -139,6 +138,7 @@ class TrainingRun:
         self.usage = torch.zeros(shape, dtype=torch.int64, device=fabric.device)
         self.sums: dict[str, float] = {}
         self.fit_report: dict[str, Any] = {}
+        self.sizes = GrowingSizes(self.model, self.preset)
         self.seconds = 0.0  # of training, the time before a resumption included
         self._since = time.monotonic()
 
@@ -247,7 +247,7 @@ class TrainingRun:
         optimizers = (self.network_optimizer, self.quantizer_optimizer)
         factor = learning_rate_factor(self.step, self.n_steps, self.update.schedule)
         set_learning_rates(optimizers, factor)
-        views = self._resized(self.data.augmenter(images, self.fabric.device), epoch)
+        views = self.sizes.resized(self.data.augmenter(images, self.fabric.device), epoch)
         x, z = self.network(views)
         usable = torch.from_numpy(is_ok).to(x.device)
         if self.fabric.world_size > 1:
@@ -328,17 +328,6 @@ class TrainingRun:
             for module in self.model.backbone.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
-
-    def _resized(self, views: Tensor, epoch: int) -> Tensor:
-        """Train the first epochs on smaller pictures, where the preset says so."""
-        share = epoch / max(1, 0.7 * self.preset.epochs[0])
-        first = self.preset.first_scale if not self.model.is_backbone_pretrained else 1.0
-        scale = min(1.0, first + (1 - first) * share)
-        size = max(_SMALLEST_PX, 4 * round(views.shape[-1] * scale / 4))
-        if size >= views.shape[-1]:
-            return views
-        smaller = nn.functional.interpolate(views, size=size, mode="bilinear", antialias=True)
-        return smaller.contiguous(memory_format=torch.channels_last)
 
     def _whiten(self) -> None:
         if isinstance(self.model.backbone, ResNetSmall):

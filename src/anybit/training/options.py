@@ -107,7 +107,7 @@ class Preset:
         After the last epoch fit codebook and scales once more to the training features.
     first_scale : float
         Size of the pictures in the first epoch, relative to the input size, growing to 1 over the
-        first 70 % of stage 1; only for a backbone from random weights.
+        first 70 % of stage 1.
     """
 
     name: str
