@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,7 @@ from anybit.models import DRQ, ResNetSmall
 from anybit.training.augment import Augmenter
 from anybit.training.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
 from anybit.training.growing_sizes import GrowingSizes
+from anybit.training.head_tuning import HeadSchedule, tune_head
 from anybit.training.images import TrainingImages
 from anybit.training.logs import RunLog
 from anybit.training.optimizers import (
@@ -207,8 +209,10 @@ class TrainingRun:
         while self.step < self.n_steps:
             epoch = self.step // self.steps_per_epoch
             self._epoch(epoch, stage_at(epoch, self.preset.epochs), log, progress)
-        if self.preset.is_refitted:
-            self._fit_quantizer(_REFIT_IMAGES)
+        if self.preset.head_epochs:
+            self._tune_head()
+        elif self.preset.is_refitted:
+            self._fit_quantizer(self.features(_REFIT_IMAGES))
         if log is not None:
             log.close()
         self._take_time()
@@ -219,7 +223,7 @@ class TrainingRun:
         """Train the rest of one epoch."""
         done = self.step % self.steps_per_epoch
         if done == 0 and epoch == self.preset.epochs[0] and self.preset.is_started_from_data:
-            self._fit_quantizer(_START_IMAGES)
+            self._fit_quantizer(self.features(_START_IMAGES))
         order = self.data.images.shuffled(np.random.default_rng((self.options.seed, epoch)))
         starts = range(done * self.batch_size, self.steps_per_epoch * self.batch_size, 1)
         batches = [order[at : at + self.batch_size] for at in starts[:: self.batch_size]]
@@ -335,26 +339,55 @@ class TrainingRun:
             images, _ = next(self.data.images.batches([positions]))
             self.model.backbone.whiten(self.data.plain(images, self.fabric.device))
 
-    @torch.inference_mode()
-    def features(self, n_images: int) -> Float32Array:
-        """Return x of up to `n_images` training images, without augmentation."""
+    def _plain_batches(self, n_images: int) -> Iterator[tuple[Int64Array, Tensor]]:
+        """Yield positions and normalised images (B, 3, H, W), without augmentation.
+
+        All usable images, or `n_images` of them drawn at random.
+        """
         positions = self.data.images.positions
         if len(positions) > n_images:
             rng = np.random.default_rng(self.options.seed)
             positions = np.sort(rng.choice(positions, n_images, replace=False))
         parts = [positions[at : at + 256] for at in range(0, len(positions), 256)]
         self.model.eval()
-        out = []
-        for images, is_ok in self.data.images.batches(parts):
-            x, _ = self.model.embed(self.data.plain(images, self.fabric.device))
-            out.append(x.float().cpu().numpy()[is_ok])
-        return np.concatenate(out)
+        batches = self.data.images.batches(parts)
+        for part, (images, is_ok) in zip(parts, batches, strict=True):
+            yield part[is_ok], self.data.plain(images, self.fabric.device)[is_ok]
 
-    def _fit_quantizer(self, n_images: int) -> None:
-        """Fit codebook, scales and offset to the present features."""
+    @torch.no_grad()
+    def features(self, n_images: int) -> Float32Array:
+        """Return x of up to `n_images` training images, without augmentation."""
+        batches = self._plain_batches(n_images)
+        return np.concatenate(
+            [self.model.embed(images)[0].float().cpu().numpy() for _, images in batches]
+        )
+
+    def _tune_head(self) -> None:
+        """Train a new head on the backbone's features of the pictures as they are."""
+        rows, parts = [], []
+        for positions, images in self._plain_batches(_REFIT_IMAGES):
+            with torch.no_grad():
+                parts.append(self.model.backbone(images).float())
+            rows.append(positions)
+        features = torch.cat(parts)
+        labels = torch.from_numpy(self.data.labels.multi_hot(np.concatenate(rows)))
+        tune_head(
+            self.model,
+            self.objective,
+            features,
+            labels.to(self.fabric.device),
+            HeadSchedule(self.update, self.preset.head_epochs, self.batch_size, self.options.seed),
+            lambda x: self._fit_quantizer(x.cpu().numpy()),
+        )
+        if self.preset.is_refitted:
+            with torch.no_grad():
+                self._fit_quantizer(self.model.head(features)[0].cpu().numpy())
+
+    def _fit_quantizer(self, features: Float32Array) -> None:
+        """Fit codebook, scales and offset to features x (N, D)."""
         config = self.model.config.quantizer
         fitted = fit_recurrent(
-            self.features(n_images),
+            features,
             RecurrentFitOptions(
                 n_levels=config.n_levels,
                 n_codewords=config.n_codewords,
@@ -364,7 +397,7 @@ class TrainingRun:
         )
         self.model.quantizer.set_codebooks(fitted.codebooks)
         self.fit_report = {
-            "n_features": min(n_images, len(self.data.images.positions)),
+            "n_features": len(features),
             "distortion_per_level": fitted.distortion_per_level.tolist(),
             "usage_per_level": fitted.usage_per_level.tolist(),
             "perplexity_per_level": fitted.perplexity_per_level.tolist(),

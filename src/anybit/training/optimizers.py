@@ -13,16 +13,17 @@ __all__ = ["learning_rate_factor", "make_optimizers", "set_learning_rates"]
 
 
 def make_optimizers(
-    model: DRQ, objective: nn.Module, options: OptimizerOptions
+    model: DRQ, objective: nn.Module, options: OptimizerOptions, *, is_head_only: bool = False
 ) -> tuple[Optimizer, Optimizer]:
     """Return the network's optimiser and the quantiser's (always Adam).
 
-    Each parameter group remembers its base rate as ``initial_lr``.
+    The first leaves the backbone out when `is_head_only`. Each parameter group remembers its base
+    rate as ``initial_lr``.
     """
     rate = options.learning_rate
     backbone_rate = rate * (options.pretrained_factor if model.is_backbone_pretrained else 1.0)
     new = [*model.head.named_parameters(), *objective.named_parameters()]
-    backbone = [*model.backbone.named_parameters()]
+    backbone = [] if is_head_only else [*model.backbone.named_parameters()]
     groups = []
     for named, base in ((backbone, backbone_rate), (new, rate)):
         for is_bias in (False, True):

@@ -103,6 +103,9 @@ class Preset:
     batch_size : int
     is_started_from_data : bool
         Start codebook, scales and offset from the first features.
+    head_epochs : int
+        Passes in which, at the end, a new head and its quantiser are trained on the finished
+        backbone's features of the pictures as they are, without random views.
     is_refitted : bool
         After the last epoch fit codebook and scales once more to the training features.
     first_scale : float
@@ -119,6 +122,7 @@ class Preset:
     epochs: tuple[int, int, int] = (8, 4, 4)
     batch_size: int = 64
     is_started_from_data: bool = True
+    head_epochs: int = 0
     is_refitted: bool = False
     first_scale: float = 1.0
 
@@ -146,6 +150,7 @@ PRESETS: dict[str, Preset] = {
         head={"head_dims": (212, 300), "is_unit_length": True},
         epochs=(10, 1, 5),
         batch_size=128,
+        head_epochs=4,
         is_refitted=True,
         first_scale=0.625,
     ),

@@ -71,7 +71,12 @@ class Objective(nn.Module):
         self.label_vectors: Tensor
         self.register_buffer("label_vectors", label_vectors)
         n_proxies = len(label_vectors) if options.classification_weight > 0 else 0
-        self.proxies = nn.Parameter(torch.randn(n_proxies, dim) / dim**0.5)
+        self.proxies = nn.Parameter(torch.empty(n_proxies, dim))
+        self.start_proxies()
+
+    def start_proxies(self) -> None:
+        """Give the class proxies random directions."""
+        nn.init.normal_(self.proxies, std=self.proxies.shape[1] ** -0.5)
 
     def similarity(self, x: Tensor, z: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return the weighted losses of x (B, D) and z (B, D_z) under labels (B, C)."""
