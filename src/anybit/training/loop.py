@@ -225,8 +225,9 @@ class TrainingRun:
         if done == 0 and epoch == self.preset.epochs[0] and self.preset.is_started_from_data:
             self._fit_quantizer(self.features(_START_IMAGES))
         order = self.data.images.shuffled(np.random.default_rng((self.options.seed, epoch)))
-        starts = range(done * self.batch_size, self.steps_per_epoch * self.batch_size, 1)
-        batches = [order[at : at + self.batch_size] for at in starts[:: self.batch_size]]
+        size = self.batch_size
+        starts = range(done * size, self.steps_per_epoch * size, size)
+        batches = [order[at : at + size] for at in starts]
         own = [part[self._own_rows(len(part))] for part in batches]
         since, started = time.monotonic(), time.monotonic()
         self._set_training()
