@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import os
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Any, get_type_hints
@@ -100,6 +102,10 @@ def _guarded(console: Console, work: Callable[[], None]) -> None:
         raise
     except KeyboardInterrupt:
         console.fail("stopped by the keyboard.", "KeyboardInterrupt")
+        raise typer.Exit(EXIT_FAILED) from None
+    except BrokenPipeError:
+        # Whoever read the output, such as `head`, has enough: no error, and nothing left to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(EXIT_FAILED) from None
     except Exception as error:
         if console.flags.is_debug:

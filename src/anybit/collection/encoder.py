@@ -38,6 +38,10 @@ class Encoder(Protocol):
     def fingerprint(self) -> str:
         """Fingerprint of the model folder."""
 
+    @property
+    def has_own_device(self) -> bool:
+        """Whether `features` leaves the processors free, so that they can work ahead."""
+
     def features(self, batch: Float32Array) -> Float32Array:
         """Map (B, 3, H, W) images or (B, D) vectors to features (B, D), float32."""
 
@@ -91,6 +95,7 @@ class _VectorEncoder:
     is_unit_length: bool
     kind: Literal["vectors"] = "vectors"
     preprocessor: None = None
+    has_own_device: bool = False
 
     def features(self, batch: Float32Array) -> Float32Array:
         """Check the dimension of vectors (B, D) and normalise them if need be."""
@@ -114,6 +119,7 @@ class _NetworkEncoder:
     codebooks: Codebooks
     preprocessor: Preprocessor
     fingerprint: str
+    has_own_device: bool
     kind: Literal["images"] = "images"
 
     def features(self, batch: Float32Array) -> Float32Array:
@@ -139,4 +145,6 @@ def _network_encoder(
     except (RuntimeError, AssertionError) as cause:
         raise OptionError(f"device must be one of this machine, got {device!r}: {cause}") from cause
     preprocessor = Preprocessor.from_dict(folder.preprocessor or {})
-    return _NetworkEncoder(network.eval(), codebooks, preprocessor, folder.fingerprint)
+    return _NetworkEncoder(
+        network.eval(), codebooks, preprocessor, folder.fingerprint, has_own_device=device != "cpu"
+    )

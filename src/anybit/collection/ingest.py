@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ __all__ = ["AddOptions", "AddReport", "Batch", "Ingest", "batches_of", "code_row
 
 _THUMBNAIL_QUALITY = 80
 _FLOAT16_MAX = 65_504.0
+_MOST_WORKERS = 16
+_BATCHES_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class AddOptions:
     batch_size : int
         Images of one forward pass (vectors go in batches of 4,096).
     n_workers : int or None
-        Threads that decode images; None: half of the processors, at most 8.
+        Threads that decode images; None: one for each processor, at most 16.
     thumbnails_px : int
         Longest side of the stored JPEG thumbnails of images; 0 stores none.
     store_features : bool
@@ -114,7 +117,10 @@ class Batch:
 def batches_of(
     source: Source, encoder: Encoder, options: AddOptions, bad: BadItems
 ) -> Iterator[Batch]:
-    """Yield a source in batches; images are decoded ahead by threads, at most a few batches.
+    """Yield a source in batches; the images of each are decoded by all threads together.
+
+    Where the network has a device of its own the next batches are decoded meanwhile. On the
+    processors the two take turns: threads of both at once cost each other more time than they save.
 
     Raises
     ------
@@ -135,19 +141,33 @@ def batches_of(
             yield Batch(np.arange(start, stop), source.vectors(start, stop), None, stop - start)
         return
     reader = _ImageReader(source, encoder.preprocessor, options.thumbnails_px, bad)
-    n_workers = options.n_workers or max(1, min(8, (os.cpu_count() or 1) // 2))
-    ahead: deque[Future[Batch]] = deque()
+    n_workers = options.n_workers or min(_MOST_WORKERS, os.cpu_count() or 1)
+    n_ahead = _BATCHES_AHEAD if encoder.has_own_device else 0
+    ahead: deque[list[Future[Batch]]] = deque()
     pool = ThreadPoolExecutor(n_workers, thread_name_prefix="anybit-decode")
     try:
         for start in range(0, n_items, options.batch_size):
-            if len(ahead) > n_workers:
-                yield ahead.popleft().result()
             stop = min(start + options.batch_size, n_items)
-            ahead.append(pool.submit(reader.read, start, stop))
+            cuts = np.linspace(start, stop, min(n_workers, stop - start) + 1, dtype=int).tolist()
+            ahead.append([pool.submit(reader.read, *part) for part in pairwise(cuts)])
+            if len(ahead) > n_ahead:
+                yield _joined(ahead.popleft())
         while ahead:
-            yield ahead.popleft().result()
+            yield _joined(ahead.popleft())
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _joined(parts: list[Future[Batch]]) -> Batch:
+    """Wait for the parts of a batch and put them together."""
+    batches = [part.result() for part in parts]
+    has_thumbnails = batches[0].thumbnails is not None
+    return Batch(
+        np.concatenate([batch.positions for batch in batches]),
+        np.concatenate([batch.inputs for batch in batches]),
+        [jpeg for batch in batches for jpeg in batch.thumbnails or ()] if has_thumbnails else None,
+        sum(batch.n_read for batch in batches),
+    )
 
 
 @dataclass(frozen=True)
@@ -200,7 +220,8 @@ def _thumbnail(image: Image.Image, longest_px: int) -> bytes:
 class Ingest:
     """One run of `Collection.add`: takes batches, writes chunks of rows, counts.
 
-    Encoding and writing happen in one thread beside the network's.
+    Encoding and writing happen in one thread beside the network's, where that has a device of its
+    own, and in turn with it otherwise.
     """
 
     store: CodeStore
@@ -221,6 +242,7 @@ class Ingest:
         """
         start_version, n_total, n_done = self.store.version, len(self.source), 0
         waiting: deque[tuple[Future[None], int]] = deque()
+        n_beside = 1 if encoder.has_own_device else 0
         with ThreadPoolExecutor(1, thread_name_prefix="anybit-write") as writer:
             try:
                 for batch in batches_of(self.source, encoder, self.options, bad):
@@ -231,7 +253,7 @@ class Ingest:
                         waiting.append((future, batch.n_read))
                     else:
                         n_done += batch.n_read
-                    while len(waiting) > 1:
+                    while len(waiting) > n_beside:
                         n_done += _finished(*waiting.popleft())
                         if progress is not None:
                             progress(n_done, n_total)

@@ -101,19 +101,24 @@ class Preprocessor:
         return np.asarray(image, dtype=np.uint8)  # (H, W, 3)
 
     def normalise(self, pixels: UInt8Array) -> Float32Array:
-        """Turn uint8 pictures (B, H, W, 3) into network input (B, 3, H, W), float32."""
+        """Turn uint8 pictures (B, H, W, 3) into network input (B, 3, H, W), float32.
+
+        The result is a view with the channels innermost in memory, as networks on a CPU like it.
+        """
         if pixels.ndim != 4 or pixels.shape[3] != 3:
             raise ShapeError(f"pixels must have shape (B, H, W, 3), got {pixels.shape}.")
         if pixels.dtype != np.uint8:
             raise DTypeError(f"pixels must be uint8, got {pixels.dtype}.")
         mean = np.array(self.mean, dtype=np.float32)
         std = np.array(self.std, dtype=np.float32)
-        factor, shift = 1.0 / (255.0 * std), -mean / std  # (3,), (3,)
-        planes = np.empty((len(pixels), 3, *pixels.shape[1:3]), dtype=np.float32)  # (B, 3, H, W)
-        for channel in range(3):
-            np.multiply(pixels[..., channel], factor[channel], out=planes[:, channel])
-            planes[:, channel] += shift[channel]
-        return planes
+        n_images, height, width, _ = pixels.shape
+        # Whole rows at a time: NumPy is slow where the innermost axis has three values.
+        factor = np.tile(1.0 / (255.0 * std), width)  # (W * 3,)
+        shift = np.tile(-mean / std, width)  # (W * 3,)
+        rows = pixels.reshape(n_images, height, width * 3)  # (B, H, W * 3)
+        values: Float32Array = np.multiply(rows, factor, dtype=np.float32)
+        values += shift
+        return values.reshape(n_images, height, width, 3).transpose(0, 3, 1, 2)
 
     def __call__(self, image: Image.Image) -> Float32Array:
         """Turn one picture into network input (3, size_px, size_px), float32."""

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -129,7 +128,7 @@ class DRQ(nn.Module):
         """
         self.eval()
         device = self.quantizer.codebook.device
-        batch = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+        batch = torch.from_numpy(images).to(device)
         x, _ = self.embed(batch.contiguous(memory_format=torch.channels_last))
         return x.float().cpu().numpy()
 

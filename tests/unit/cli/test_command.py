@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -91,3 +93,27 @@ def test_int_list_reads_numbers_and_refuses_words():
     assert int_list("8,16,32", "--bits") == (8, 16, 32)
     with pytest.raises(typer.BadParameter, match="8,16,32, got 'eight'"):
         int_list("eight", "--bits")
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    code = """
+import typer
+from anybit.cli.command import command
+from anybit.cli.console import Console
+
+def work(console: Console) -> None:
+    for number in range(100_000):
+        console.result({}, f"line {number}")
+
+app = typer.Typer(pretty_exceptions_enable=False)
+app.command()(command(work))
+app()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "line 0\n"
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait() == EXIT_FAILED

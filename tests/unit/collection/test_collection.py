@@ -23,8 +23,8 @@ class ColourEncoder:
     preprocessor = Preprocessor(size_px=4, mean=(0, 0, 0), std=(1, 1, 1))
     fingerprint = ""
 
-    def __init__(self, codebooks):
-        self.codebooks = codebooks
+    def __init__(self, codebooks, has_own_device=False):
+        self.codebooks, self.has_own_device = codebooks, has_own_device
 
     def features(self, batch):
         means = batch.mean(axis=(2, 3))  # (B, 3)
@@ -169,14 +169,16 @@ def test_no_thumbnails_when_they_are_off(gallery, pictures):
 def test_batches_threads_and_chunks_do_not_change_the_codes(tmp_path, pictures):
     model = _model(tmp_path / "m", "colour")
     planes = []
-    for number, options in enumerate(
-        [AddOptions(), AddOptions(batch_size=3, n_workers=4, rows_per_commit=4)]
+    small = AddOptions(batch_size=3, n_workers=4, rows_per_commit=4)
+    for number, (options, has_own_device) in enumerate(
+        [(AddOptions(), False), (small, False), (small, True)]
     ):
         made = Collection.create(tmp_path / f"c{number}", model)
-        made._encoder = ColourEncoder(made.codebooks)
+        made._encoder = ColourEncoder(made.codebooks, has_own_device)
         made.add(pictures, options)
         planes.append(made.index().codes.planes)
     np.testing.assert_array_equal(planes[0], planes[1])
+    np.testing.assert_array_equal(planes[0], planes[2])
 
 
 def test_bad_images_are_skipped_counted_and_listed(gallery, pictures):
