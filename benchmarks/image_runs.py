@@ -35,6 +35,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input-px", type=int)
     parser.add_argument("--input-mean", type=float)
     parser.add_argument("--input-std", type=float)
+    parser.add_argument("--augmentation", default="flip_crop")
     parser.add_argument("--precision", default="32-true")
     parser.add_argument("--seed", type=int, default=0)
 
@@ -58,6 +59,7 @@ def options_of(args: argparse.Namespace, bits: int, n_codewords: int) -> TrainOp
         input_std=args.input_std,
         seed=args.seed,
         precision=args.precision,
+        augmentation=args.augmentation,
     )
 
 

@@ -63,7 +63,10 @@ class TrainFlags:
     batch_size: Annotated[int | None, typer.Option(help="Else the preset's.")] = None
     learning_rate: Annotated[float | None, typer.Option(help="Else the preset's.")] = None
     augmentation: Annotated[
-        str, typer.Option(help="flip_crop, flip, crop (for writing) or none.")
+        str,
+        typer.Option(
+            help="flip_crop, flip_shift (thumbnails), flip, crop, shift (writing) or none."
+        ),
     ] = "flip_crop"
     metric: Annotated[str, typer.Option(help="ip, l2 or cosine.")] = "ip"
     seed: Annotated[int, typer.Option(help="The same seed gives the same codes here.")] = 0

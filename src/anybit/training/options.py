@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from anybit.codes import bits_per_level
 from anybit.data import SourceOptions
 from anybit.errors import OptionError
 
-__all__ = ["PRESETS", "LossOptions", "OptimizerOptions", "Preset", "TrainOptions", "preset_named"]
+__all__ = [
+    "AUGMENTATIONS",
+    "PRESETS",
+    "Augmentation",
+    "LossOptions",
+    "OptimizerOptions",
+    "Preset",
+    "TrainOptions",
+    "preset_named",
+]
+
+Augmentation = Literal["flip_crop", "flip_shift", "flip", "crop", "shift", "none"]
+AUGMENTATIONS: tuple[Augmentation, ...] = get_args(Augmentation)
 
 
 @dataclass(frozen=True)
@@ -247,8 +259,9 @@ class TrainOptions:
         Processes of distributed data parallel training.
     precision : str
         Lightning Fabric's name, such as ``32-true`` or ``bf16-mixed``.
-    augmentation : {"flip_crop", "flip", "crop", "none"}
-        ``crop`` leaves the flip out, for writing and other pictures with a reading direction.
+    augmentation : {"flip_crop", "flip_shift", "flip", "crop", "shift", "none"}
+        See `Augmenter`. ``shift`` suits thumbnails; leave the flip out for writing and other
+        pictures with a reading direction.
     metric : {"ip", "l2", "cosine"}
     source : SourceOptions or None
         Column names and the like, where `train` is given a path.
@@ -276,7 +289,7 @@ class TrainOptions:
     device: str = "auto"
     n_devices: int = 1
     precision: str = "32-true"
-    augmentation: Literal["flip_crop", "flip", "crop", "none"] = "flip_crop"
+    augmentation: Augmentation = "flip_crop"
     metric: Literal["ip", "l2", "cosine"] = "ip"
     source: SourceOptions | None = None
     checkpoint_seconds: float = 120.0
@@ -291,6 +304,11 @@ class TrainOptions:
                 f"{self.n_codewords} codewords, got {self.bits}."
             )
         preset_named(self.preset)
+        if self.augmentation not in AUGMENTATIONS:
+            raise OptionError(
+                f"augmentation must be one of {', '.join(AUGMENTATIONS)}, "
+                f"got {self.augmentation!r}."
+            )
         for name in ("batch_size", "learning_rate", "input_px"):
             value = getattr(self, name)
             if value is not None and value <= 0:
