@@ -1,7 +1,7 @@
 # Every target does its own set-up in .venv; a stamp makes that fast when nothing changed.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all check format bench clean
+.PHONY: help setup demo test test-all sanitize check format bench clean
 
 VENV   := .venv
 PYTHON ?= python3
@@ -14,7 +14,10 @@ JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 8 ] && echo 8 || 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(STAMP): pyproject.toml
+# What the compiled kernel is made of: a change builds it anew.
+KERNEL := CMakeLists.txt cpp/bindings.cpp $(wildcard cpp/kernel/*)
+
+$(STAMP): pyproject.toml $(KERNEL)
 	@test -x $(BIN)/python || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip --upgrade
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[all,dev]"
@@ -30,6 +33,11 @@ test: $(STAMP)  ## The tests, without the slow ones.
 
 test-all: $(STAMP)  ## The tests, all of them.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS)
+
+sanitize: $(STAMP)  ## The kernel's own tests under address and undefined-behaviour sanitizers.
+	$(BIN)/cmake -S . -B build/sanitize -DANYBIT_PYTHON=OFF -DANYBIT_TESTS=ON -DANYBIT_SANITIZE=ON
+	$(BIN)/cmake --build build/sanitize --parallel $(JOBS)
+	build/sanitize/anybit_kernel_test
 
 check: $(STAMP)  ## Format, lint, types, imports, tests.
 	$(BIN)/ruff format --check .

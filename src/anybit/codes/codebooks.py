@@ -215,23 +215,25 @@ class Codebooks:
 
         Notes
         -----
-        The shared kind needs one (Q, K) product for all levels; the scales multiply it.
+        The shared kind needs one (Q, K) product for all levels; the scales multiply it. A query's
+        table does not depend on the queries beside it: each is multiplied by itself, because a
+        product of matrices rounds differently with the number of its rows.
         """
         levels = self.n_levels if n_levels is None else n_levels
         if not 1 <= levels <= self.n_levels:
             raise OptionError(f"n_levels must be from 1 to {self.n_levels}, got {levels}.")
         queries = self._vectors(queries, "queries")
         if self.level_scales is not None:
-            table = queries @ self.codebooks.T  # (Q, K)
+            table = _each_times(self.codebooks, queries)  # (Q, K)
             return table[:, None, :] * self.level_scales[:levels, None]  # (Q, L, K)
         if self.kind == "product":
             if self.rotation is not None:
-                queries = queries @ self.rotation
+                queries = _each_times(self.rotation.T, queries)
             parts = queries.reshape(len(queries), self.n_levels, -1)  # (Q, M, D/M)
-            table = np.einsum("qmd,mkd->qmk", parts[:, :levels], self.codebooks[:levels])
-            return np.asarray(table, dtype=np.float32)
+            return _each_times(self.codebooks[:levels], parts[:, :levels])  # (Q, L, K)
         flat = self.codebooks[:levels].reshape(levels * self.n_codewords, self.dim)
-        return (queries @ flat.T).reshape(len(queries), levels, self.n_codewords)  # (Q, L, K)
+        table = _each_times(flat, queries)
+        return table.reshape(len(queries), levels, self.n_codewords)  # (Q, L, K)
 
     def encode(self, vectors: Float32Array, n_levels: int | None = None) -> Codes:
         """Encode vectors level by level on what the levels before left over.
@@ -407,6 +409,12 @@ class Codebooks:
                 f"codebooks must have format version {_FORMAT_VERSION}, got {version} in {path}."
             )
         return cls.from_tensors(tensors, settings)
+
+
+def _each_times(matrices: Float32Array, vectors: Float32Array) -> Float32Array:
+    """Multiply matrices (..., K, D) by each of the vectors (Q, ..., D) on its own: (Q, ..., K)."""
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite where a product is too large
+        return np.asarray(np.matmul(matrices, vectors[..., None])[..., 0])
 
 
 def _checked(array: Float32Array, name: str, rank: int) -> Float32Array:

@@ -6,8 +6,12 @@ scores are ordered by position, so that a compiled kernel can be compared to the
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
 import numpy as np
 
+from anybit.search._terms import ItemTerms
 from anybit.types import Float32Array, Int64Array, UInt8Array
 
 __all__ = ["best_positions", "scan", "sum_levels"]
@@ -58,9 +62,10 @@ def scan(
     tables: Float32Array,
     planes: UInt8Array,
     k: int,
-    shift: Float32Array | None = None,
-    factor: Float32Array | None = None,
+    *,
+    items: ItemTerms | None = None,
     constants: Float32Array | None = None,
+    n_threads: int = 1,
 ) -> tuple[Int64Array, Float32Array]:
     """Return the best `k` positions of every query and the values they were ranked by.
 
@@ -73,11 +78,13 @@ def scan(
     planes : ndarray of shape (L, N), uint8
         Items in the order that decides ties.
     k : int
-        At most N.
-    shift, factor : ndarray of shape (N,), float32, optional
-        Per item.
+        At most the number of allowed items.
+    items : ItemTerms, optional
+        What belongs to the items beside their codes.
     constants : ndarray of shape (Q,), float32, optional
         Per query.
+    n_threads : int
+        Over the queries.
 
     Returns
     -------
@@ -86,8 +93,36 @@ def scan(
 
     Notes
     -----
-    Working memory is ``O(L * BLOCK_ITEMS + Q * (k + BLOCK_ITEMS))``; no (Q, N) array is made.
+    Working memory is ``O(L * BLOCK_ITEMS + Q * (k + BLOCK_ITEMS))`` for each thread; no (Q, N)
+    array is made.
     """
+    terms = ItemTerms() if items is None else items
+    n_queries = len(tables)
+    positions = np.empty((n_queries, k), dtype=np.int64)
+    values = np.empty((n_queries, k), dtype=np.float32)
+
+    def answer(part: slice) -> None:
+        own = None if constants is None else constants[part]
+        positions[part], values[part] = _scan_part(tables[part], planes, k, terms, own)
+
+    cuts = np.linspace(0, n_queries, min(n_threads, max(1, n_queries)) + 1, dtype=int).tolist()
+    parts = [slice(*pair) for pair in pairwise(cuts)]
+    if len(parts) == 1:
+        answer(parts[0])
+    else:
+        with ThreadPoolExecutor(len(parts)) as pool:
+            list(pool.map(answer, parts))
+    return positions, values
+
+
+def _scan_part(
+    tables: Float32Array,
+    planes: UInt8Array,
+    k: int,
+    terms: ItemTerms,
+    constants: Float32Array | None,
+) -> tuple[Int64Array, Float32Array]:
+    """Do the work of `scan` for some queries."""
     n_queries, n_items = len(tables), planes.shape[1]
     best = [np.empty(0, dtype=np.int64) for _ in range(n_queries)]
     best_values = [np.empty(0, dtype=np.float32) for _ in range(n_queries)]
@@ -96,18 +131,22 @@ def scan(
     for start in range(0, n_items, BLOCK_ITEMS):
         codes = planes[:, start : start + BLOCK_ITEMS].astype(np.int64)  # (L, n)
         width = codes.shape[1]
+        block = slice(start, start + width)
         values, spare = total[:width], entry[:width]
         for query in range(n_queries):
             sum_levels(tables[query], codes, values, spare)
             if constants is not None:
                 np.add(values, constants[query], out=values)
-            if shift is not None:
-                np.subtract(values, shift[start : start + width], out=values)
-            if factor is not None:
-                np.multiply(values, factor[start : start + width], out=values)
+            if terms.shift is not None:
+                np.subtract(values, terms.shift[block], out=values)
+            if terms.factor is not None:
+                np.multiply(values, terms.factor[block], out=values)
             held = best_values[query]
             # Later blocks hold higher positions: an equal score cannot displace a held one.
-            fresh = np.flatnonzero(values > held[-1]) if len(held) == k else np.arange(width)
+            is_fresh = values > held[-1] if len(held) == k else np.ones(width, dtype=np.bool_)
+            if terms.allowed is not None:
+                is_fresh &= terms.allowed[block]
+            fresh = np.flatnonzero(is_fresh)
             if len(fresh) == 0:
                 continue
             merged = np.concatenate([held, values[fresh]])

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from anybit.codes import Codebooks, Codes
 from anybit.errors import DataError, DTypeError, OptionError, ShapeError
-from anybit.search._reference import scan
+from anybit.search._scan import scan
+from anybit.search._terms import ItemTerms, inverse_root, terms_of
 from anybit.types import METRICS, BoolArray, Float32Array, Int64Array, Metric, UInt8Array
 
 __all__ = ["Index", "SearchResult"]
 
-# Queries of one block: they share the conversion of a block of codes, and their tables
-# (64 x 16 levels x 256 codewords) stay within 1 MiB.
+# Queries of one block: their tables (64 x 16 levels x 256 codewords) stay within 1 MiB.
 _BLOCK_QUERIES = 64
+# 16 levels of entries below it cannot leave the range of float32.
+_LARGEST_ENTRY = 1e37
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,7 @@ class Index:
         self.codebooks = codebooks
         self.metric: Metric = codebooks.metric if metric is None else metric
         self._lock = threading.Lock()
-        self._sq_norms: dict[int, Float32Array] = {}
+        self._terms: dict[int, ItemTerms] = {}
         self._order: Int64Array | None = None
         if ids is None:
             self.codes, self.ids = codes, np.arange(codes.n_items, dtype=np.int64)
@@ -143,14 +144,15 @@ class Index:
         where : ndarray, optional
             Which items may be found: bool (N,) in the order the codes were given, or int64 ids.
         n_threads : int
-            Blocks of 64 queries are spread over this many threads. The answer stays the same.
+            Queries, or the items where there are few queries, are spread over this many threads.
+            The answer stays the same.
 
         Raises
         ------
         ShapeError
             If `queries` is not (Q, D) with the D of the codebooks, or `where` not (N,).
         DataError
-            If a query holds NaN or infinity.
+            If a query holds NaN or infinity, or values so large that scores would overflow.
         OptionError
             If `k`, `bits` or `n_threads` is out of range.
         """
@@ -161,27 +163,18 @@ class Index:
         if self.codebooks.kind == "product":
             # Subspaces are no prefixes: this raises unless all of them are asked for.
             self.codebooks.cut(codes.bits)
-        positions = None if where is None else self._allowed(where)
-        n_allowed = len(self) if positions is None else len(positions)
+        allowed = None if where is None else self._allowed(where)
+        n_allowed = len(self) if allowed is None else int(np.count_nonzero(allowed))
         width = min(k, n_allowed)
         ids = np.empty((len(queries), width), dtype=np.int64)
         scores = np.empty((len(queries), width), dtype=np.float32)
         if width == 0 or len(queries) == 0:
             return SearchResult(ids, scores, codes.bits)
-        ranking = self._ranking(codes, positions)
-        starts = range(0, len(queries), _BLOCK_QUERIES)
-
-        def answer(start: int) -> None:
+        ranking = self._ranking(codes, allowed)
+        for start in range(0, len(queries), _BLOCK_QUERIES):
             block = slice(start, start + _BLOCK_QUERIES)
-            found, scores[block] = ranking.best(queries[block], width)
-            ids[block] = self.ids[found if positions is None else positions[found]]
-
-        if n_threads == 1 or len(starts) == 1:
-            for start in starts:
-                answer(start)
-        else:
-            with ThreadPoolExecutor(n_threads) as pool:
-                list(pool.map(answer, starts))
+            found, scores[block] = ranking.best(queries[block], width, n_threads)
+            ids[block] = self.ids[found]
         return SearchResult(ids, scores, codes.bits)
 
     def _checked_queries(self, queries: Float32Array) -> Float32Array:
@@ -199,72 +192,78 @@ class Index:
             raise DataError(f"queries must be finite, got NaN or infinity in query {row}.")
         return queries
 
-    def _allowed(self, where: BoolArray | Int64Array) -> Int64Array:
-        """Return the ascending positions of the items that may be found."""
+    def _allowed(self, where: BoolArray | Int64Array) -> BoolArray:
+        """Return which items (N,) may be found."""
         given: np.ndarray[Any, Any] = np.asarray(where)
         if given.dtype == np.bool_:
             if given.shape != (len(self),):
                 raise ShapeError(f"where must have shape ({len(self)},), got {given.shape}.")
-            return np.flatnonzero(given if self._order is None else given[self._order])
+            return np.ascontiguousarray(given if self._order is None else given[self._order])
         if given.ndim != 1 or (given.dtype.kind not in "iu" and given.size):
             raise DTypeError(
                 f"where must be bool (N,) or integer ids (n,), got {given.dtype} {given.shape}."
             )
         # Ids that the index does not hold match nothing.
-        return np.flatnonzero(np.isin(self.ids, given, kind="sort"))
+        return np.isin(self.ids, given, kind="sort")
 
-    def _ranking(self, codes: Codes, positions: Int64Array | None) -> _Ranking:
-        """Gather what every query block needs: the allowed items and their norms."""
-        planes = codes.planes if positions is None else codes.planes[:, positions]
-        sq_norms = None
-        if self.metric != "ip":
-            sq_norms = self._norms(codes)
-            if positions is not None:
-                sq_norms = sq_norms[positions]
-        return _Ranking(self.codebooks, self.metric, planes, sq_norms)
+    def _ranking(self, codes: Codes, allowed: BoolArray | None) -> _Ranking:
+        """Gather what every query block needs: the allowed items and their terms."""
+        terms = self._terms_at(codes)
+        if allowed is None:
+            return _Ranking(self.codebooks, self.metric, codes.planes, terms)
+        return _Ranking(self.codebooks, self.metric, codes.planes, replace(terms, allowed=allowed))
 
-    def _norms(self, codes: Codes) -> Float32Array:
-        """Return the squared lengths of the reconstructions at this code length, kept."""
+    def _terms_at(self, codes: Codes) -> ItemTerms:
+        """Return what the metric needs of every item at this code length, kept."""
+        if self.metric == "ip":
+            return ItemTerms()
         with self._lock:
-            if codes.n_levels not in self._sq_norms:
-                self._sq_norms[codes.n_levels] = self.codebooks.sq_norms(codes)
-            return self._sq_norms[codes.n_levels]
+            if codes.n_levels not in self._terms:
+                sq_norms = self.codebooks.sq_norms(codes)
+                self._terms[codes.n_levels] = terms_of(self.metric, sq_norms)
+            return self._terms[codes.n_levels]
 
 
 @dataclass(frozen=True, eq=False)
 class _Ranking:
-    """One code length over the allowed items: level planes (L, N) and squared norms (N,)."""
+    """One code length over the items: level planes (L, N), and what comes to their sums."""
 
     codebooks: Codebooks
     metric: Metric
     planes: UInt8Array
-    sq_norms: Float32Array | None
+    terms: ItemTerms
 
-    def best(self, queries: Float32Array, k: int) -> tuple[Int64Array, Float32Array]:
+    def best(
+        self, queries: Float32Array, k: int, n_threads: int
+    ) -> tuple[Int64Array, Float32Array]:
         """Return positions (Q, k) and scores (Q, k) of the best items."""
         tables = self.codebooks.lut(queries, len(self.planes))  # (Q, L, K)
+        _check_range(tables)
         offset = self.codebooks.offset
-        if offset is None:
-            constants = np.zeros(len(queries), dtype=np.float32)
-        else:
-            constants = np.einsum("qd,d->q", queries, offset)  # (Q,)
-        if self.sq_norms is None:
-            # The constant is the same for all items: it is added once the ranking is made.
-            positions, values = scan(tables, self.planes, k)
-            return positions, values + constants[:, None]
+        constants = None if offset is None else np.einsum("qd,d->q", queries, offset)  # (Q,)
+        # Only for the cosine does the constant of a query change the ranking.
+        inside = constants if self.metric == "cosine" else None
+        positions, values = scan(
+            tables, self.planes, k, items=self.terms, constants=inside, n_threads=n_threads
+        )
+        if constants is not None and self.metric != "cosine":
+            values += constants[:, None]
+        if self.metric == "ip":
+            return positions, values
         sq_lengths = np.einsum("qd,qd->q", queries, queries)  # (Q,)
         if self.metric == "l2":
-            positions, values = scan(tables, self.planes, k, shift=self.sq_norms * np.float32(0.5))
             # |q - x|^2 = |q|^2 - 2 (<q, x> - |x|^2 / 2)
-            return positions, 2 * (values + constants[:, None]) - sq_lengths[:, None]
-        inverse = _inverse_root(self.sq_norms)
-        positions, values = scan(tables, self.planes, k, factor=inverse, constants=constants)
-        return positions, values * _inverse_root(sq_lengths)[:, None]
+            return positions, 2 * values - sq_lengths[:, None]
+        return positions, values * inverse_root(sq_lengths)[:, None]
 
 
-def _inverse_root(squares: Float32Array) -> Float32Array:
-    """Return ``1 / sqrt(squares)``, and 0 for 0: a vector without direction is like no other."""
-    lengths = np.sqrt(squares)
-    inverse = np.zeros_like(lengths)
-    np.divide(np.float32(1), lengths, out=inverse, where=lengths > 0)
-    return inverse
+def _check_range(tables: Float32Array) -> None:
+    """Refuse tables (Q, L, K) whose sums could leave the range of float32."""
+    if tables.max() < _LARGEST_ENTRY and tables.min() > -_LARGEST_ENTRY:  # false for NaN
+        return
+    largest = np.abs(tables).max(axis=(1, 2))  # (Q,)
+    row = int(np.flatnonzero(~(largest < _LARGEST_ENTRY))[0])
+    raise DataError(
+        f"inner products of queries with codewords must stay below {_LARGEST_ENTRY:g}, got "
+        f"{largest[row]:g} in query {row}. Scale the vectors down."
+    )

@@ -52,5 +52,5 @@ def test_crop_of_a_large_picture_magnifies():
 
 
 def test_unknown_kind_is_refused():
-    with pytest.raises(OptionError, match="augmentation must be one of flip_crop, .* got 'twist'"):
+    with pytest.raises(OptionError, match=r"augmentation must be one of flip_crop, .* got 'twist'"):
         TrainOptions(augmentation="twist")

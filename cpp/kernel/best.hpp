@@ -1,0 +1,65 @@
+// The best k of a stream of values that comes in the order of positions.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace anybit {
+
+struct Scored {
+  float value;
+  std::int64_t position;
+};
+
+inline bool is_better(const Scored& a, const Scored& b) {
+  return a.value > b.value || (a.value == b.value && a.position < b.position);
+}
+
+// Holds up to 2 k candidates and throws the worse half away when it is full: a constant time per
+// candidate on average, whatever k is.
+class Best {
+ public:
+  explicit Best(std::int64_t k) : k_(static_cast<std::size_t>(k)) {
+    held_.reserve(std::max<std::size_t>(2 * k_, k_ + 64));
+  }
+
+  // The value that a further item must exceed; items come by position, so that an equal one loses.
+  float threshold() const { return threshold_; }
+
+  void add(float value, std::int64_t position) {
+    if (is_full_ && !(value > threshold_)) return;
+    held_.push_back({value, position});
+    if (held_.size() == (is_full_ ? held_.capacity() : k_)) shrink();
+  }
+
+  // Makes the threshold as sharp as what was added allows.
+  void tighten() {
+    if (held_.size() > k_) shrink();
+  }
+
+  // The best, in order. Fewer than k only if fewer were added.
+  const std::vector<Scored>& sorted() {
+    tighten();
+    std::sort(held_.begin(), held_.end(), is_better);
+    return held_;
+  }
+
+ private:
+  void shrink() {
+    const auto last = held_.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
+    std::nth_element(held_.begin(), last, held_.end(), is_better);
+    held_.resize(k_);
+    threshold_ = held_.back().value;
+    is_full_ = true;
+  }
+
+  std::size_t k_;
+  std::vector<Scored> held_;
+  bool is_full_ = false;
+  float threshold_ = -std::numeric_limits<float>::infinity();
+};
+
+}  // namespace anybit

@@ -1,0 +1,241 @@
+#include "scan.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "best.hpp"
+#include "bound.hpp"
+
+namespace anybit {
+namespace {
+
+// Items that all queries of a tile look at before the next ones: their codes stay in the cache.
+constexpr std::int64_t kBlockItems = 16384;
+// Items between two looks at the threshold.
+constexpr std::int64_t kChunkItems = 2048;
+// Queries of one tile: their tables stay in the cache, too.
+constexpr std::int64_t kTileQueries = 16;
+
+// One query on its way through the items.
+class Running {
+ public:
+  Running(const Items& items, const float* table, const float* constant, std::int64_t k,
+          const SimdLevel& simd)
+      : items_(items),
+        table_(table),
+        constant_(constant),
+        best_(k),
+        bound_(items, table, constant == nullptr ? 0.0f : *constant),
+        simd_(simd),
+        n_filtered_(n_levels()) {}
+
+  // Goes over the items in [begin, end); must be called in the order of positions.
+  void look_at(std::int64_t begin, std::int64_t end, std::vector<std::int64_t>& found) {
+    std::int64_t at = begin;
+    while (at < end && !is_raised()) {  // until there are k: every item counts
+      const std::int64_t stop = std::min(end, at + kFirstItems);
+      for (; at < stop; ++at) score(at);
+      raise();
+    }
+    for (; at < end; at = std::min(end, at + kChunkItems), ++n_chunks_) {
+      const std::int64_t stop = std::min(end, at + kChunkItems);
+      if (n_chunks_ == next_choice_) choose_levels(at, stop, found);
+      const std::size_t n_found = filter(n_filtered_, at, stop, found);
+      for (std::size_t i = 0; i < n_found; ++i) score(found[i]);
+      raise();
+    }
+  }
+
+  Best& best() { return best_; }
+  std::int64_t n_scored() const { return n_scored_; }
+
+ private:
+  static constexpr std::int64_t kFirstItems = 128;
+  static constexpr std::int64_t kSampleItems = 256;
+  static constexpr int kMostChunks = 32;  // between two choices
+
+  bool is_raised() const { return theta_ > -std::numeric_limits<float>::infinity(); }
+
+  void raise() {
+    best_.tighten();
+    if (best_.threshold() > theta_) bound_.raise(theta_ = best_.threshold());
+  }
+
+  int n_levels() const { return static_cast<int>(bound_.levels().size()); }
+
+  std::size_t filter(int n_filtered, std::int64_t begin, std::int64_t end,
+                     std::vector<std::int64_t>& found) const {
+    return simd_.filter(bound_.levels().data(), n_filtered, begin, end,
+                        bound_.threshold(n_filtered), found.data());
+  }
+
+  // Chooses by how many levels to filter: with the first ones alone more items are left to score,
+  // but where the codes fall into classes most are hopeless after one or two. Tried on a sample,
+  // seldom, and at first often, while the threshold still rises.
+  void choose_levels(std::int64_t begin, std::int64_t end, std::vector<std::int64_t>& found) {
+    end = std::min(end, begin + kSampleItems);
+    const float scoring = (4.0f + static_cast<float>(items_.planes.size())) /
+                          static_cast<float>(end - begin);
+    float filtering = 0.0f;
+    for (const FilterLevel& level : bound_.levels()) filtering += cost_of(level);
+    float least = std::numeric_limits<float>::infinity();
+    for (int n_filtered = n_levels(); n_filtered >= 1; --n_filtered) {
+      if (bound_.threshold(n_filtered) == 0 && n_filtered < n_levels()) break;  // all are left
+      const float left = scoring * static_cast<float>(filter(n_filtered, begin, end, found));
+      if (filtering + left < least) least = filtering + left, n_filtered_ = n_filtered;
+      if (left > least) break;  // fewer levels leave more items still
+      filtering -= cost_of(bound_.levels()[static_cast<std::size_t>(n_filtered - 1)]);
+    }
+    next_choice_ = n_chunks_ + std::min(kMostChunks, 3 * n_chunks_);
+  }
+
+  float cost_of(const FilterLevel& level) const {
+    return level.width == 16 ? simd_.cost_16 : simd_.cost_256;
+  }
+
+  void score(std::int64_t i) {
+    if (items_.allowed != nullptr && items_.allowed[i] == 0) return;
+    float value = table_[items_.planes[0][i]];
+    const float* entries = table_;
+    for (std::size_t m = 1; m < items_.planes.size(); ++m) {
+      entries += items_.n_codewords;
+      value += entries[items_.planes[m][i]];
+    }
+    if (constant_ != nullptr) value += *constant_;
+    if (items_.shift != nullptr) value -= items_.shift[i];
+    if (items_.factor != nullptr) value *= items_.factor[i];
+    ++n_scored_;
+    best_.add(value, i);
+  }
+
+  const Items& items_;
+  const float* table_;
+  const float* constant_;
+  Best best_;
+  Bound bound_;
+  const SimdLevel& simd_;
+  int n_filtered_;       // levels that the filter looks at
+  int n_chunks_ = 0;     // chunks filtered so far
+  int next_choice_ = 1;  // chunk before which to choose again
+  float theta_ = -std::numeric_limits<float>::infinity();
+  std::int64_t n_scored_ = 0;
+};
+
+// A range of queries over a range of items.
+struct Part {
+  std::int64_t first_query, last_query, begin, end;
+};
+
+// Answers one part; candidates of query q go to `answers[q - first_query]`, in order.
+std::int64_t scan_part(const Items& items, const Queries& queries, const Part& part,
+                       const SimdLevel& simd, Interrupt& interrupt,
+                       const std::function<void(std::int64_t, const std::vector<Scored>&)>& take) {
+  const std::size_t table_size = items.planes.size() * static_cast<std::size_t>(items.n_codewords);
+  std::vector<std::int64_t> found(kChunkItems);
+  std::int64_t n_scored = 0;
+  for (std::int64_t first = part.first_query; first < part.last_query; first += kTileQueries) {
+    const std::int64_t last = std::min(part.last_query, first + kTileQueries);
+    std::vector<std::unique_ptr<Running>> running;
+    for (std::int64_t q = first; q < last; ++q) {
+      running.push_back(std::make_unique<Running>(
+          items, queries.tables + static_cast<std::size_t>(q) * table_size,
+          queries.constants == nullptr ? nullptr : queries.constants + q, queries.k, simd));
+    }
+    for (std::int64_t begin = part.begin; begin < part.end; begin += kBlockItems) {
+      if (interrupt.is_stopped()) return n_scored;
+      const std::int64_t end = std::min(part.end, begin + kBlockItems);
+      for (auto& query : running) query->look_at(begin, end, found);
+    }
+    for (std::int64_t q = first; q < last; ++q) {
+      Running& query = *running[static_cast<std::size_t>(q - first)];
+      take(q, query.best().sorted());
+      n_scored += query.n_scored();
+    }
+  }
+  return n_scored;
+}
+
+void write(const Queries& queries, std::int64_t q, const std::vector<Scored>& best) {
+  for (std::size_t i = 0; i < best.size(); ++i) {
+    queries.positions[q * queries.k + static_cast<std::int64_t>(i)] = best[i].position;
+    queries.values[q * queries.k + static_cast<std::int64_t>(i)] = best[i].value;
+  }
+}
+
+// Runs `work(0)` to `work(n - 1)` on as many threads; an exception of one is thrown again here.
+void run_on_threads(int n, const std::function<void(int)>& work) {
+  std::exception_ptr failure;
+  std::mutex mutex;
+  const auto guarded = [&](int number) {
+    try {
+      work(number);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(mutex);
+      failure = std::current_exception();
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int number = 1; number < n; ++number) {
+    try {
+      threads.emplace_back(guarded, number);
+    } catch (const std::system_error&) {
+      guarded(number);  // no more threads to be had: the work is done here
+    }
+  }
+  guarded(0);
+  for (std::thread& thread : threads) thread.join();
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace
+
+ScanCounts scan(const Items& items, const Queries& queries, int n_threads, const SimdLevel& simd,
+                Interrupt& interrupt) {
+  ScanCounts counts;
+  if (queries.n_queries == 0 || queries.k == 0) return counts;
+  const auto direct = [&](std::int64_t q, const std::vector<Scored>& best) {
+    write(queries, q, best);
+  };
+  if (n_threads <= 1) {
+    counts.n_scored =
+        scan_part(items, queries, {0, queries.n_queries, 0, items.n_items}, simd, interrupt, direct);
+    return counts;
+  }
+  std::vector<std::int64_t> n_scored(static_cast<std::size_t>(n_threads));
+  if (queries.n_queries >= n_threads) {
+    run_on_threads(n_threads, [&](int number) {
+      const Part part{queries.n_queries * number / n_threads,
+                      queries.n_queries * (number + 1) / n_threads, 0, items.n_items};
+      n_scored[static_cast<std::size_t>(number)] =
+          scan_part(items, queries, part, simd, interrupt, direct);
+    });
+  } else {  // few queries: the items are shared out, and the best of all parts put together
+    std::vector<std::vector<Scored>> merged(static_cast<std::size_t>(queries.n_queries));
+    std::mutex mutex;
+    run_on_threads(n_threads, [&](int number) {
+      const Part part{0, queries.n_queries, items.n_items * number / n_threads,
+                      items.n_items * (number + 1) / n_threads};
+      n_scored[static_cast<std::size_t>(number)] = scan_part(
+          items, queries, part, simd, interrupt, [&](std::int64_t q, const std::vector<Scored>& best) {
+            const std::lock_guard<std::mutex> lock(mutex);
+            auto& all = merged[static_cast<std::size_t>(q)];
+            all.insert(all.end(), best.begin(), best.end());
+          });
+    });
+    if (interrupt.is_stopped()) return counts;
+    for (std::int64_t q = 0; q < queries.n_queries; ++q) {
+      auto& all = merged[static_cast<std::size_t>(q)];
+      std::sort(all.begin(), all.end(), is_better);
+      all.resize(std::min(all.size(), static_cast<std::size_t>(queries.k)));
+      write(queries, q, all);
+    }
+  }
+  for (const std::int64_t one : n_scored) counts.n_scored += one;
+  return counts;
+}
+
+}  // namespace anybit

@@ -1,0 +1,52 @@
+// Exact scan over level planes: the best k items of every query by asymmetric quantizer distance.
+//
+// The value of an item is the float32 sum of one table entry per level, added in the order 0..L-1,
+// then `+ constant` of the query, then `- shift` of the item, then `* factor` of the item, each
+// only where there is one. Larger is better; equal values go to the lower position. The result is
+// the same to the bit for every SIMD level, number of threads and number of queries.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "filter.hpp"
+#include "interrupt.hpp"
+
+namespace anybit {
+
+// What is searched. Nothing is copied or owned: planes may be a read-only memory map.
+struct Items {
+  std::vector<const std::uint8_t*> planes;  // L level planes of (N,) codes below n_codewords
+  int n_codewords = 0;                      // K, a power of two up to 256
+  std::int64_t n_items = 0;                 // N
+  const std::uint8_t* allowed = nullptr;    // (N,) 0 or 1, or null: all
+  const float* shift = nullptr;             // (N,) or null
+  const float* factor = nullptr;            // (N,), not negative, or null
+  // Where there is shift or factor: a bin per item, and for every bin a lower bound of the shift,
+  // or of 1 / factor, of its items.
+  const std::uint8_t* bins = nullptr;   // (N,)
+  const float* bin_floors = nullptr;    // (256,)
+};
+
+// What is asked, and where the answer goes.
+struct Queries {
+  const float* tables = nullptr;     // (Q, L, K), finite
+  const float* constants = nullptr;  // (Q,) or null
+  std::int64_t n_queries = 0;
+  std::int64_t k = 0;                // at most the number of allowed items
+  std::int64_t* positions = nullptr;  // (Q, k)
+  float* values = nullptr;            // (Q, k)
+};
+
+// How much work a scan was.
+struct ScanCounts {
+  std::int64_t n_scored = 0;  // items whose exact value was computed
+};
+
+// Answers all queries, on `n_threads` threads of its own where that is above 1. Looks at
+// `interrupt` every few thousand items and returns early, with an unfinished answer, once it is
+// stopped.
+ScanCounts scan(const Items& items, const Queries& queries, int n_threads, const SimdLevel& simd,
+                Interrupt& interrupt);
+
+}  // namespace anybit

@@ -1,0 +1,93 @@
+"""The scan by the compiled kernel, or by its NumPy twin where there is none."""
+
+from __future__ import annotations
+
+import logging
+import os
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from anybit.errors import OptionError
+from anybit.search import _reference
+from anybit.search._terms import ItemTerms
+from anybit.types import Float32Array, Int64Array, UInt8Array
+
+__all__ = ["scan", "simd_level", "simd_levels"]
+
+_log = logging.getLogger(__name__)
+
+NUMPY = "numpy"
+
+
+def _loaded() -> Any:
+    """Return the compiled module, or None, said once, where it was not built."""
+    try:
+        return import_module("anybit.search._kernel")
+    except ImportError:
+        _log.warning(
+            "the compiled search kernel is missing: NumPy gives the same answers, several times "
+            "slower. Install anybit again where there is a C++ compiler, or from a wheel."
+        )
+        return None
+
+
+_kernel = _loaded()
+
+
+_LEVELS = (*(_kernel.simd_levels() if _kernel is not None else ()), NUMPY)
+
+
+def simd_levels() -> list[str]:
+    """Return what can scan here, fastest first; the last is always ``numpy``."""
+    return list(_LEVELS)
+
+
+def simd_level() -> str:
+    """Return what scans: the fastest, or what the environment variable ANYBIT_SIMD names.
+
+    Raises
+    ------
+    OptionError
+        If this processor cannot run the named one.
+    """
+    named = os.environ.get("ANYBIT_SIMD") or _LEVELS[0]
+    if named not in _LEVELS:
+        raise OptionError(f"ANYBIT_SIMD must be one of {', '.join(_LEVELS)} here, got {named}.")
+    return named
+
+
+def scan(
+    tables: Float32Array,
+    planes: UInt8Array,
+    k: int,
+    *,
+    items: ItemTerms | None = None,
+    constants: Float32Array | None = None,
+    n_threads: int = 1,
+) -> tuple[Int64Array, Float32Array]:
+    """Return the best `k` positions of every query and the values they were ranked by.
+
+    See `anybit.search._reference.scan`: the answer is the same to the bit.
+    """
+    level = simd_level()
+    if level == NUMPY:
+        return _reference.scan(
+            tables, planes, k, items=items, constants=constants, n_threads=n_threads
+        )
+    terms = items or ItemTerms()
+    positions, values, _ = _kernel.scan(
+        np.ascontiguousarray(tables),
+        planes,
+        k,
+        allowed=terms.allowed,
+        constants=constants,
+        shift=terms.shift,
+        factor=terms.factor,
+        bins=terms.bins and terms.bins.numbers,
+        bin_floors=terms.bins and terms.bins.floors,
+        n_threads=n_threads,
+        simd=level,
+    )
+    return positions, values
