@@ -8,6 +8,7 @@ second, synthetic data set has the tight classes of features that were trained w
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -144,7 +145,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--timing-rows", type=int, default=100_000, help="0 to leave out")
     parser.add_argument("--max-rows", type=int, help="use only the first rows of the file")
+    parser.add_argument("--timing-only", action="store_true", help="add it to an earlier result")
     args = parser.parse_args()
+    if args.timing_only:
+        report = json.loads(args.output.read_text()) if args.output.exists() else {}
+        vectors = np.load(args.data).astype(np.float32)
+        found = timing(vectors, args.timing_rows, args.seed)
+        write_result(args.output, report | {"timing": {**environment(("numpy",)), **found}})
+        return
     report = {**environment(("numpy",)), "seed": args.seed, "results": []}
     vectors = np.load(args.data)[: args.max_rows].astype(np.float32)
     settings = (args.seed, args.adam_epochs)
