@@ -22,8 +22,10 @@ inline bool is_better(const Scored& a, const Scored& b) {
 // candidate on average, whatever k is.
 class Best {
  public:
-  explicit Best(std::int64_t k) : k_(static_cast<std::size_t>(k)) {
-    held_.reserve(std::max<std::size_t>(2 * k_, k_ + 64));
+  // No more than `n_items` will be added.
+  Best(std::int64_t k, std::int64_t n_items)
+      : k_(static_cast<std::size_t>(k)), most_(std::max<std::size_t>(2 * k_, k_ + 64)) {
+    held_.reserve(std::min(most_, static_cast<std::size_t>(n_items)));
   }
 
   // The value that a further item must exceed; items come by position, so that an equal one loses.
@@ -32,7 +34,7 @@ class Best {
   void add(float value, std::int64_t position) {
     if (is_full_ && !(value > threshold_)) return;
     held_.push_back({value, position});
-    if (held_.size() == (is_full_ ? held_.capacity() : k_)) shrink();
+    if (held_.size() == (is_full_ ? most_ : k_)) shrink();
   }
 
   // Makes the threshold as sharp as what was added allows.
@@ -57,6 +59,7 @@ class Best {
   }
 
   std::size_t k_;
+  std::size_t most_;  // candidates before the worse ones are thrown away
   std::vector<Scored> held_;
   bool is_full_ = false;
   float threshold_ = -std::numeric_limits<float>::infinity();

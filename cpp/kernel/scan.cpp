@@ -17,8 +17,9 @@ namespace {
 constexpr std::int64_t kBlockItems = 16384;
 // Items between two looks at the threshold.
 constexpr std::int64_t kChunkItems = 2048;
-// Queries of one tile: their tables stay in the cache, too.
+// Queries of one tile: their tables stay in the cache, too. Fewer where each holds many candidates.
 constexpr std::int64_t kTileQueries = 16;
+constexpr std::int64_t kTileCandidates = 1 << 18;
 
 // One query on its way through the items.
 class Running {
@@ -28,7 +29,7 @@ class Running {
       : items_(items),
         table_(table),
         constant_(constant),
-        best_(k),
+        best_(k, items.n_items),
         bound_(items, table, constant == nullptr ? 0.0f : *constant),
         simd_(simd),
         n_filtered_(n_levels()) {}
@@ -137,8 +138,9 @@ std::int64_t scan_part(const Items& items, const Queries& queries, const Part& p
   const std::size_t table_size = items.planes.size() * static_cast<std::size_t>(items.n_codewords);
   std::vector<std::int64_t> found(kChunkItems);
   std::int64_t n_scored = 0;
-  for (std::int64_t first = part.first_query; first < part.last_query; first += kTileQueries) {
-    const std::int64_t last = std::min(part.last_query, first + kTileQueries);
+  const std::int64_t tile = std::clamp<std::int64_t>(kTileCandidates / queries.k, 1, kTileQueries);
+  for (std::int64_t first = part.first_query; first < part.last_query; first += tile) {
+    const std::int64_t last = std::min(part.last_query, first + tile);
     std::vector<std::unique_ptr<Running>> running;
     for (std::int64_t q = first; q < last; ++q) {
       running.push_back(std::make_unique<Running>(
