@@ -115,6 +115,38 @@ nb::tuple scan(In<float, nb::ndim<3>> tables, Planes planes, std::int64_t k,
                         counts.n_scored);
 }
 
+nb::ndarray<nb::numpy, float, nb::ndim<3>> tables(
+    nb::ndarray<const float, nb::numpy, nb::device::cpu, nb::c_contig, nb::ndim<3>> queries,
+    In<float, nb::ndim<3>> blocks, const std::string& simd) {
+  const std::size_t n_queries = queries.shape(0), n_parts = queries.shape(1);
+  const std::size_t n_blocks = blocks.shape(0), dim = blocks.shape(1), width = blocks.shape(2);
+  require(n_parts == 1 || n_parts == n_blocks,
+          "queries must have one part, or one for each block, got " + std::to_string(n_parts) +
+              " for " + std::to_string(n_blocks) + ".");
+  require(queries.shape(2) == dim && dim >= 1, "queries must have the dimension of the blocks, " +
+                                                   std::to_string(dim) + ", got " +
+                                                   std::to_string(queries.shape(2)) + ".");
+  const anybit::SimdLevel level = level_named(simd);
+  std::unique_ptr<float[]> values(new float[n_queries * n_blocks * width]);
+  const auto signed_of = [](std::size_t value) { return static_cast<std::int64_t>(value); };
+  const anybit::TableTask task{queries.data(),
+                               signed_of(n_queries),
+                               signed_of(n_parts * dim),
+                               n_parts == 1 ? 0 : signed_of(dim),
+                               blocks.data(),
+                               signed_of(n_blocks),
+                               signed_of(dim),
+                               signed_of(width),
+                               values.get()};
+  {
+    const nb::gil_scoped_release release;
+    level.make_tables(task);
+  }
+  float* data = values.release();
+  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<float*>(p); });
+  return nb::ndarray<nb::numpy, float, nb::ndim<3>>(data, {n_queries, n_blocks, width}, owner);
+}
+
 }  // namespace
 
 NB_MODULE(_kernel, module) {
@@ -127,6 +159,9 @@ NB_MODULE(_kernel, module) {
              nb::arg("bin_floors").noconvert() = nb::none(), nb::arg("n_threads") = 1,
              nb::arg("simd") = "portable",
              "Return positions (Q, k), values (Q, k) and the number of items scored exactly.");
+  module.def("tables", &tables, nb::arg("queries").noconvert(), nb::arg("blocks").noconvert(),
+             nb::arg("simd") = "portable",
+             "Return inner products (Q, B, K) of query parts (Q, 1 or B, d) with blocks (B, d, K).");
   module.def("simd_levels", [] {
     std::vector<std::string> names;
     for (const anybit::SimdLevel& level : anybit::available_simd_levels()) {

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "tables.hpp"
+
 namespace anybit {
 
 // One level as the filter sees it: codes of all items, and a table of upper bounds in [0, 255].
@@ -35,16 +37,17 @@ std::size_t filter_avx512vbmi(const FilterLevel*, int, std::int64_t, std::int64_
 std::size_t filter_neon(const FilterLevel*, int, std::int64_t, std::int64_t, int, std::int64_t*);
 #endif
 
-// A filter of this processor. Costs are of one look-up, relative to one of the exact scoring; they
+// What this processor can run. Costs are of one look-up, relative to one of the exact scoring; they
 // choose how many levels are filtered by, and change no answer.
 struct SimdLevel {
   std::string name;
   Filter filter;
+  MakeTables make_tables;
   float cost_16;
   float cost_256;
 };
 
-// All that this processor can run, fastest first; "portable" is always the last.
+// Fastest first; "portable" is always the last.
 std::vector<SimdLevel> available_simd_levels();
 
 }  // namespace anybit

@@ -29,10 +29,10 @@ void check(bool is_true, const std::string& what) {
 // The levels to test: those of this processor, and with emulation all that were compiled.
 std::vector<SimdLevel> levels_to_test() {
 #ifdef ANYBIT_EMULATED
-  return {{"avx512vbmi", anybit::filter_avx512vbmi, 0.02f, 0.03f},
-          {"avx512bw", anybit::filter_avx512bw, 0.02f, 0.12f},
-          {"avx2", anybit::filter_avx2, 0.05f, 0.2f},
-          {"portable", anybit::filter_portable, 0.7f, 0.7f}};
+  return {{"avx512vbmi", anybit::filter_avx512vbmi, anybit::make_tables_avx2, 0.02f, 0.03f},
+          {"avx512bw", anybit::filter_avx512bw, anybit::make_tables_avx2, 0.02f, 0.12f},
+          {"avx2", anybit::filter_avx2, anybit::make_tables_avx2, 0.05f, 0.2f},
+          {"portable", anybit::filter_portable, anybit::make_tables_portable, 0.7f, 0.7f}};
 #else
   return anybit::available_simd_levels();
 #endif
@@ -128,6 +128,37 @@ void test_scan(const SimdLevel& simd, int n_levels, int n_codewords, std::int64_
   }
 }
 
+void test_tables(const SimdLevel& simd, std::int64_t dim, std::int64_t width,
+                 std::mt19937& random) {
+  const std::int64_t n_queries = 3, n_blocks = 4;
+  std::normal_distribution<float> normal;
+  std::vector<float> queries(static_cast<std::size_t>(n_queries * n_blocks * dim));
+  std::vector<float> blocks(static_cast<std::size_t>(n_blocks * dim * width));
+  for (float& value : queries) value = normal(random);
+  for (float& value : blocks) value = normal(random);
+  std::vector<float> tables(static_cast<std::size_t>(n_queries * n_blocks * width));
+  for (const std::int64_t part_stride : {std::int64_t{0}, dim}) {
+    simd.make_tables({queries.data(), n_queries, n_blocks * dim, part_stride, blocks.data(),
+                      n_blocks, dim, width, tables.data()});
+    bool is_same = true;
+    for (std::int64_t q = 0; q < n_queries; ++q) {
+      for (std::int64_t b = 0; b < n_blocks; ++b) {
+        for (std::int64_t k = 0; k < width; ++k) {
+          const float* part = queries.data() + q * n_blocks * dim + b * part_stride;
+          const float* column = blocks.data() + b * dim * width + k;
+          volatile float sum = part[0] * column[0];
+          for (std::int64_t d = 1; d < dim; ++d) {
+            const volatile float product = part[d] * column[d * width];
+            sum = sum + product;
+          }
+          is_same &= tables[static_cast<std::size_t>((q * n_blocks + b) * width + k)] == sum;
+        }
+      }
+    }
+    check(is_same, simd.name + " tables, " + std::to_string(dim) + " x " + std::to_string(width));
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -149,6 +180,9 @@ int main() {
           }
         }
       }
+    }
+    for (const std::int64_t dim : {1, 2, 37, 128}) {
+      for (const std::int64_t width : {2, 16, 64, 100, 256}) test_tables(simd, dim, width, random);
     }
     std::printf("%s: done\n", simd.name.c_str());
   }

@@ -1,4 +1,4 @@
-"""The scan by the compiled kernel, or by its NumPy twin where there is none."""
+"""Tables and scan by the compiled kernel, or by its NumPy twin where there is none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from anybit.search import _reference
 from anybit.search._terms import ItemTerms
 from anybit.types import Float32Array, Int64Array, UInt8Array
 
-__all__ = ["scan", "simd_level", "simd_levels"]
+__all__ = ["inner_products", "scan", "simd_level", "simd_levels"]
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +56,18 @@ def simd_level() -> str:
     if named not in _LEVELS:
         raise OptionError(f"ANYBIT_SIMD must be one of {', '.join(_LEVELS)} here, got {named}.")
     return named
+
+
+def inner_products(parts: Float32Array, blocks: Float32Array) -> Float32Array:
+    """Multiply query parts (Q, 1 or B, d) with blocks of columns (B, d, K): (Q, B, K), float32.
+
+    See `anybit.search._reference.inner_products`: the answer is the same to the bit.
+    """
+    level = simd_level()
+    if level == NUMPY:
+        return _reference.inner_products(parts, blocks)
+    found: Float32Array = _kernel.tables(np.ascontiguousarray(parts), blocks, simd=level)
+    return found
 
 
 def scan(

@@ -11,6 +11,7 @@ import numpy as np
 from anybit.codes import Codebooks, Codes
 from anybit.errors import DataError, DTypeError, OptionError, ShapeError
 from anybit.search._scan import scan
+from anybit.search._tables import TableMaker
 from anybit.search._terms import ItemTerms, inverse_root, terms_of
 from anybit.types import METRICS, BoolArray, Float32Array, Int64Array, Metric, UInt8Array
 
@@ -20,6 +21,7 @@ __all__ = ["Index", "SearchResult"]
 _BLOCK_QUERIES = 64
 # 16 levels of entries below it cannot leave the range of float32.
 _LARGEST_ENTRY = 1e37
+_NO_TERMS = ItemTerms()
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +100,7 @@ class Index:
             raise OptionError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}.")
         self.codebooks = codebooks
         self.metric: Metric = codebooks.metric if metric is None else metric
+        self._maker = TableMaker.of(codebooks)
         self._lock = threading.Lock()
         self._terms: dict[int, ItemTerms] = {}
         self._order: Int64Array | None = None
@@ -209,14 +212,14 @@ class Index:
     def _ranking(self, codes: Codes, allowed: BoolArray | None) -> _Ranking:
         """Gather what every query block needs: the allowed items and their terms."""
         terms = self._terms_at(codes)
-        if allowed is None:
-            return _Ranking(self.codebooks, self.metric, codes.planes, terms)
-        return _Ranking(self.codebooks, self.metric, codes.planes, replace(terms, allowed=allowed))
+        if allowed is not None:
+            terms = replace(terms, allowed=allowed)
+        return _Ranking(self._maker, self.codebooks.offset, self.metric, codes.planes, terms)
 
     def _terms_at(self, codes: Codes) -> ItemTerms:
         """Return what the metric needs of every item at this code length, kept."""
         if self.metric == "ip":
-            return ItemTerms()
+            return _NO_TERMS
         with self._lock:
             if codes.n_levels not in self._terms:
                 sq_norms = self.codebooks.sq_norms(codes)
@@ -228,7 +231,8 @@ class Index:
 class _Ranking:
     """One code length over the items: level planes (L, N), and what comes to their sums."""
 
-    codebooks: Codebooks
+    maker: TableMaker
+    offset: Float32Array | None
     metric: Metric
     planes: UInt8Array
     terms: ItemTerms
@@ -237,10 +241,11 @@ class _Ranking:
         self, queries: Float32Array, k: int, n_threads: int
     ) -> tuple[Int64Array, Float32Array]:
         """Return positions (Q, k) and scores (Q, k) of the best items."""
-        tables = self.codebooks.lut(queries, len(self.planes))  # (Q, L, K)
+        tables = self.maker.tables(queries, len(self.planes))  # (Q, L, K)
         _check_range(tables)
-        offset = self.codebooks.offset
-        constants = None if offset is None else np.einsum("qd,d->q", queries, offset)  # (Q,)
+        constants = None  # (Q,)
+        if self.offset is not None:
+            constants = np.einsum("qd,d->q", queries, self.offset)
         # Only for the cosine does the constant of a query change the ranking.
         inside = constants if self.metric == "cosine" else None
         positions, values = scan(

@@ -96,6 +96,19 @@ def test_every_path_equals_the_twin_to_the_bit(seed):
 
 
 @needs_kernel
+@pytest.mark.parametrize("n_parts", [1, 3])
+def test_tables_equal_the_twin_to_the_bit(n_parts, monkeypatch):
+    rng = np.random.default_rng(9)
+    for dim, width in ((1, 2), (37, 16), (128, 100), (300, 256)):
+        parts = rng.standard_normal((5, n_parts, dim)).astype(np.float32)
+        blocks = rng.standard_normal((3, dim, width)).astype(np.float32)
+        expected = _reference.inner_products(parts, blocks)
+        for level in COMPILED:
+            monkeypatch.setenv("ANYBIT_SIMD", level)
+            np.testing.assert_array_equal(_scan.inner_products(parts, blocks), expected)
+
+
+@needs_kernel
 def test_an_item_at_the_edge_of_the_bound_is_kept():
     """The best item is better by one unit in the last place, after all others have come."""
     n_levels, n_items = 8, 4096
@@ -118,9 +131,11 @@ def test_large_k_and_many_ties():
     assert_same(tables, planes, 30_000)
 
 
+@pytest.mark.parametrize("level", simd_levels())
 @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
 @pytest.mark.parametrize("kind", ["shared", "stacked", "product"])
-def test_a_query_is_answered_the_same_alone_and_in_company(kind, metric):
+def test_a_query_is_answered_the_same_alone_and_in_company(kind, metric, level, monkeypatch):
+    monkeypatch.setenv("ANYBIT_SIMD", level)
     rng = np.random.default_rng(6)
     values = rng.standard_normal((4, 16, 24)).astype(np.float32)
     if kind == "shared":
@@ -133,6 +148,8 @@ def test_a_query_is_answered_the_same_alone_and_in_company(kind, metric):
     codes = Codes(rng.integers(0, 16, (4, 700)).astype(np.uint8), 16)
     queries = rng.standard_normal((70, codebooks.dim)).astype(np.float32)
     index = Index(codebooks, codes, metric=metric)
+    tables = codebooks.lut(queries)  # in another order of additions
+    np.testing.assert_allclose(index._maker.tables(queries, 4), tables, rtol=1e-4, atol=1e-4)
     together = index.search(queries, k=9)
     for row in (0, 1, 33, 69):
         alone = index.search(queries[row : row + 1], k=9)

@@ -1,0 +1,63 @@
+"""Look-up tables of queries, the same bits on every processor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anybit.codes import Codebooks
+from anybit.search._scan import inner_products
+from anybit.types import Float32Array
+
+__all__ = ["TableMaker"]
+
+
+@dataclass(frozen=True, eq=False)
+class TableMaker:
+    """Codebooks turned so that a table is made in a fixed order of additions.
+
+    Unlike `Codebooks.lut`, whose products a linear algebra library adds in an order of its own.
+
+    Parameters
+    ----------
+    blocks : ndarray of shape (B, d, K), float32
+        Codewords as columns: one block for shared codebooks, else one for each level.
+    level_scales : ndarray of shape (M,), float32, optional
+        Of shared codebooks.
+    rotation : ndarray of shape (1, D, D), float32, optional
+        Applied to queries first.
+    is_product : bool
+        Every block looks at its own part of the query.
+    """
+
+    blocks: Float32Array
+    level_scales: Float32Array | None
+    rotation: Float32Array | None
+    is_product: bool
+
+    @classmethod
+    def of(cls, codebooks: Codebooks) -> TableMaker:
+        """Turn codebooks of any kind."""
+        values = codebooks.codebooks
+        values = values[None] if codebooks.kind == "shared" else values  # (B, K, d)
+        rotation = codebooks.rotation
+        return cls(
+            np.ascontiguousarray(values.transpose(0, 2, 1)),
+            codebooks.level_scales,
+            None if rotation is None else np.ascontiguousarray(rotation)[None],
+            codebooks.kind == "product",
+        )
+
+    def tables(self, queries: Float32Array, n_levels: int) -> Float32Array:
+        """Return the inner products of queries (Q, D) with codewords, (Q, L, K) float32."""
+        parts = queries[:, None]  # (Q, 1, D)
+        if self.rotation is not None:
+            parts = inner_products(parts, self.rotation)
+        if self.level_scales is not None:
+            table = inner_products(parts, self.blocks)  # (Q, 1, K)
+            with np.errstate(over="ignore"):
+                return table * self.level_scales[:n_levels, None]  # (Q, L, K)
+        if self.is_product:
+            parts = parts.reshape(len(queries), len(self.blocks), -1)  # (Q, M, d)
+        return inner_products(parts, self.blocks[:n_levels])
