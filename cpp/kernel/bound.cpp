@@ -8,7 +8,7 @@ namespace anybit {
 namespace {
 
 constexpr int kTable = 256;
-constexpr double kLargest = 1e38;
+constexpr double kLargest = 1e37;
 constexpr double kRounding = 1.0 / (1 << 23);  // twice the unit roundoff of float32
 
 }  // namespace
@@ -39,7 +39,7 @@ Bound::Bound(const Items& items, const float* table, float constant)
                  2;
   }
   if (!(magnitude < kLargest)) {
-    throw std::out_of_range("the entries of a table must stay far below the range of float32");
+    throw std::overflow_error("the entries of a table must stay far below the range of float32");
   }
   error_ = static_cast<double>(n_levels + 3) * kRounding * magnitude;
   step_ = range > 0.0 ? range / 254.0 : 1.0;

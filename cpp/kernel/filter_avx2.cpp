@@ -50,36 +50,68 @@ inline __m256i look_up(const FilterLevel& level, std::int64_t at) {
   return level.width == 16 ? look_up_16(level.table, codes) : look_up_256(level.table, codes);
 }
 
+// 16-bit sums of 32 items; unpacking took bytes 0-7 of each 128 bits to `low`, the others to `high`.
+struct Sums {
+  __m256i low, high;
+};
+
+// Adds the entries of some levels to the sums of the 32 items from `at` on.
+inline Sums sums_of(const FilterLevel* levels, int n_levels, std::int64_t at, Sums sums) {
+  const __m256i ones = _mm256_set1_epi8(1);
+  int level = 0;
+  for (; level + 2 <= n_levels; level += 2) {
+    const __m256i first = look_up(levels[level], at);
+    const __m256i second = look_up(levels[level + 1], at);
+    sums.low = _mm256_add_epi16(
+        sums.low, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(first, second), ones));
+    sums.high = _mm256_add_epi16(
+        sums.high, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(first, second), ones));
+  }
+  if (level < n_levels) {
+    const __m256i last = look_up(levels[level], at), zero = _mm256_setzero_si256();
+    sums.low = _mm256_add_epi16(sums.low, _mm256_unpacklo_epi8(last, zero));
+    sums.high = _mm256_add_epi16(sums.high, _mm256_unpackhi_epi8(last, zero));
+  }
+  return sums;
+}
+
 }  // namespace
 
 std::size_t filter_avx2(const FilterLevel* levels, int n_levels, std::int64_t begin,
                         std::int64_t end, int threshold, std::int64_t* found) {
-  const __m256i zero = _mm256_setzero_si256();
-  const __m256i ones = _mm256_set1_epi8(1);
+  // More planes at once than a cache has ways push each other out where they lie a power of two
+  // apart: groups of levels take turns, the sums of 2,048 items kept between them.
+  constexpr int kGroup = 8;
+  constexpr int kVectors = 64;
   const __m256i below = _mm256_set1_epi16(static_cast<short>(threshold - 1));
+  const __m256i zero = _mm256_setzero_si256();
   std::size_t n_found = 0;
   std::int64_t at = begin;
-  for (; at + 32 <= end; at += 32) {
-    __m256i low = zero, high = zero;  // 16-bit sums of 32 items
+  while (at + 32 <= end) {
+    const std::int64_t n_left = (end - at) / 32;
+    const int n_vectors = n_left < kVectors ? static_cast<int>(n_left) : kVectors;
+    Sums kept[kVectors];
     int level = 0;
-    for (; level + 2 <= n_levels; level += 2) {
-      const __m256i first = look_up(levels[level], at);
-      const __m256i second = look_up(levels[level + 1], at);
-      low = _mm256_add_epi16(low, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(first, second), ones));
-      high =
-          _mm256_add_epi16(high, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(first, second), ones));
+    if (n_levels > kGroup) {
+      for (int v = 0; v < n_vectors; ++v) {
+        kept[v] = sums_of(levels, kGroup, at + 32 * v, {zero, zero});
+      }
+      for (level = kGroup; level + kGroup < n_levels; level += kGroup) {
+        for (int v = 0; v < n_vectors; ++v) {
+          kept[v] = sums_of(levels + level, kGroup, at + 32 * v, kept[v]);
+        }
+      }
     }
-    if (level < n_levels) {
-      const __m256i last = look_up(levels[level], at);
-      low = _mm256_add_epi16(low, _mm256_unpacklo_epi8(last, zero));
-      high = _mm256_add_epi16(high, _mm256_unpackhi_epi8(last, zero));
-    }
-    const __m256i is_kept = _mm256_packs_epi16(_mm256_cmpgt_epi16(low, below),
-                                               _mm256_cmpgt_epi16(high, below));
-    std::uint32_t mask = static_cast<std::uint32_t>(_mm256_movemask_epi8(is_kept));
-    while (mask != 0) {
-      found[n_found++] = at + __builtin_ctz(mask);
-      mask &= mask - 1;
+    for (int v = 0; v < n_vectors; ++v, at += 32) {
+      const Sums start = level > 0 ? kept[v] : Sums{zero, zero};
+      const Sums sums = sums_of(levels + level, n_levels - level, at, start);
+      const __m256i is_kept = _mm256_packs_epi16(_mm256_cmpgt_epi16(sums.low, below),
+                                                 _mm256_cmpgt_epi16(sums.high, below));
+      std::uint32_t mask = static_cast<std::uint32_t>(_mm256_movemask_epi8(is_kept));
+      while (mask != 0) {
+        found[n_found++] = at + __builtin_ctz(mask);
+        mask &= mask - 1;
+      }
     }
   }
   return n_found + filter_portable(levels, n_levels, at, end, threshold, found + n_found);

@@ -15,7 +15,7 @@ namespace {
 
 // Items that all queries of a tile look at before the next ones: their codes stay in the cache.
 constexpr std::int64_t kBlockItems = 16384;
-// Items between two looks at the threshold.
+// Items between two looks at the threshold, at most.
 constexpr std::int64_t kChunkItems = 2048;
 // Queries of one tile: their tables stay in the cache, too. Fewer where each holds many candidates.
 constexpr std::int64_t kTileQueries = 16;
@@ -42,12 +42,15 @@ class Running {
       for (; at < stop; ++at) score(at);
       raise();
     }
-    for (; at < end; at = std::min(end, at + kChunkItems), ++n_chunks_) {
-      const std::int64_t stop = std::min(end, at + kChunkItems);
+    while (at < end) {
+      const std::int64_t stop = std::min(end, at + chunk_items_);
       if (n_chunks_ == next_choice_) choose_levels(at, stop, found);
       const std::size_t n_found = filter(n_filtered_, at, stop, found);
       for (std::size_t i = 0; i < n_found; ++i) score(found[i]);
       raise();
+      at = stop;
+      ++n_chunks_;
+      chunk_items_ = std::min(kChunkItems, 2 * chunk_items_);
     }
   }
 
@@ -91,7 +94,7 @@ class Running {
       if (left > least) break;  // fewer levels leave more items still
       filtering -= cost_of(bound_.levels()[static_cast<std::size_t>(n_filtered - 1)]);
     }
-    next_choice_ = n_chunks_ + std::min(kMostChunks, 3 * n_chunks_);
+    next_choice_ = n_chunks_ + std::min(kMostChunks, n_chunks_);
   }
 
   float cost_of(const FilterLevel& level) const {
@@ -120,8 +123,9 @@ class Running {
   Bound bound_;
   const SimdLevel& simd_;
   int n_filtered_;       // levels that the filter looks at
-  int n_chunks_ = 0;     // chunks filtered so far
-  int next_choice_ = 1;  // chunk before which to choose again
+  std::int64_t chunk_items_ = kFirstItems;  // grows, as the threshold rises ever more slowly
+  int n_chunks_ = 0;                        // chunks filtered so far
+  int next_choice_ = 4;                     // chunk before which to choose again
   float theta_ = -std::numeric_limits<float>::infinity();
   std::int64_t n_scored_ = 0;
 };

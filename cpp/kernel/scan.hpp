@@ -45,7 +45,8 @@ struct ScanCounts {
 
 // Answers all queries, on `n_threads` threads of its own where that is above 1. Looks at
 // `interrupt` every few thousand items and returns early, with an unfinished answer, once it is
-// stopped.
+// stopped. Throws std::overflow_error where a table has entries so large, or not finite, that sums
+// could leave the range of float32.
 ScanCounts scan(const Items& items, const Queries& queries, int n_threads, const SimdLevel& simd,
                 Interrupt& interrupt);
 

@@ -1,7 +1,6 @@
-// The loop behind every MakeTables; included by files compiled for one instruction set each.
+// The loop behind every MakeTables; included by files compiled for one instruction set each, so that
+// it has internal linkage and uses no templates of the standard library.
 #pragma once
-
-#include <algorithm>
 
 #include "tables.hpp"
 
@@ -20,7 +19,7 @@ inline void add_columns(const float* part, const float* block, std::int64_t dim,
     const float* row = block + d * width;
     for (std::int64_t k = 0; k < n_columns; ++k) sums[k] += value * row[k];
   }
-  std::copy(sums, sums + n_columns, out);
+  for (std::int64_t k = 0; k < n_columns; ++k) out[k] = sums[k];
 }
 
 inline void make_tables(const TableTask& task) {

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from anybit.errors import OptionError
+from anybit.errors import DataError, OptionError
 from anybit.search import _reference
 from anybit.search._terms import ItemTerms
 from anybit.types import Float32Array, Int64Array, UInt8Array
@@ -19,6 +19,9 @@ __all__ = ["inner_products", "scan", "simd_level", "simd_levels"]
 _log = logging.getLogger(__name__)
 
 NUMPY = "numpy"
+
+# Of the largest magnitudes of all levels; the kernel has the same limit.
+_LARGEST_SUM = 1e37
 
 
 def _loaded() -> Any:
@@ -82,24 +85,47 @@ def scan(
     """Return the best `k` positions of every query and the values they were ranked by.
 
     See `anybit.search._reference.scan`: the answer is the same to the bit.
+
+    Raises
+    ------
+    DataError
+        If entries of a table are so large that sums could leave the range of float32.
     """
     level = simd_level()
     if level == NUMPY:
+        _check_range(tables)
         return _reference.scan(
             tables, planes, k, items=items, constants=constants, n_threads=n_threads
         )
     terms = items or ItemTerms()
-    positions, values, _ = _kernel.scan(
-        np.ascontiguousarray(tables),
-        planes,
-        k,
-        allowed=terms.allowed,
-        constants=constants,
-        shift=terms.shift,
-        factor=terms.factor,
-        bins=terms.bins and terms.bins.numbers,
-        bin_floors=terms.bins and terms.bins.floors,
-        n_threads=n_threads,
-        simd=level,
-    )
+    try:
+        positions, values, _ = _kernel.scan(
+            np.ascontiguousarray(tables),
+            planes,
+            k,
+            allowed=terms.allowed,
+            constants=constants,
+            shift=terms.shift,
+            factor=terms.factor,
+            bins=terms.bins and terms.bins.numbers,
+            bin_floors=terms.bins and terms.bins.floors,
+            n_threads=n_threads,
+            simd=level,
+        )
+    except OverflowError as cause:
+        _check_range(tables)
+        raise DataError(f"scores must stay in the range of float32: {cause}.") from cause
     return positions, values
+
+
+def _check_range(tables: Float32Array) -> None:
+    """Refuse tables (Q, L, K) whose sums could leave the range of float32."""
+    with np.errstate(over="ignore"):
+        largest = np.abs(tables).max(axis=2).sum(axis=1)  # (Q,); not finite where entries are not
+    is_large = ~(largest < _LARGEST_SUM)
+    if is_large.any():
+        row = int(np.flatnonzero(is_large)[0])
+        raise DataError(
+            f"inner products of queries with codewords must stay below {_LARGEST_SUM:g}, got "
+            f"{largest[row]:g} in query {row}. Scale the vectors down."
+        )

@@ -56,7 +56,7 @@ class TableMaker:
             parts = inner_products(parts, self.rotation)
         if self.level_scales is not None:
             table = inner_products(parts, self.blocks)  # (Q, 1, K)
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):  # the scan refuses such tables
                 return table * self.level_scales[:n_levels, None]  # (Q, L, K)
         if self.is_product:
             parts = parts.reshape(len(queries), len(self.blocks), -1)  # (Q, M, d)

@@ -19,8 +19,6 @@ __all__ = ["Index", "SearchResult"]
 
 # Queries of one block: their tables (64 x 16 levels x 256 codewords) stay within 1 MiB.
 _BLOCK_QUERIES = 64
-# 16 levels of entries below it cannot leave the range of float32.
-_LARGEST_ENTRY = 1e37
 _NO_TERMS = ItemTerms()
 
 
@@ -242,7 +240,6 @@ class _Ranking:
     ) -> tuple[Int64Array, Float32Array]:
         """Return positions (Q, k) and scores (Q, k) of the best items."""
         tables = self.maker.tables(queries, len(self.planes))  # (Q, L, K)
-        _check_range(tables)
         constants = None  # (Q,)
         if self.offset is not None:
             constants = np.einsum("qd,d->q", queries, self.offset)
@@ -260,15 +257,3 @@ class _Ranking:
             # |q - x|^2 = |q|^2 - 2 (<q, x> - |x|^2 / 2)
             return positions, 2 * values - sq_lengths[:, None]
         return positions, values * inverse_root(sq_lengths)[:, None]
-
-
-def _check_range(tables: Float32Array) -> None:
-    """Refuse tables (Q, L, K) whose sums could leave the range of float32."""
-    if tables.max() < _LARGEST_ENTRY and tables.min() > -_LARGEST_ENTRY:  # false for NaN
-        return
-    largest = np.abs(tables).max(axis=(1, 2))  # (Q,)
-    row = int(np.flatnonzero(~(largest < _LARGEST_ENTRY))[0])
-    raise DataError(
-        f"inner products of queries with codewords must stay below {_LARGEST_ENTRY:g}, got "
-        f"{largest[row]:g} in query {row}. Scale the vectors down."
-    )

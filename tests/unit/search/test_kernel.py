@@ -227,8 +227,14 @@ except KeyboardInterrupt:
     assert done.stdout == "stopped\n", done.stderr
 
 
-def test_queries_whose_scores_overflow_are_refused():
-    codebooks = Codebooks.stacked(np.full((1, 2, 3), 1e30, dtype=np.float32))
+@pytest.mark.parametrize("level", simd_levels())
+@pytest.mark.parametrize("kind", ["shared", "stacked"])
+def test_queries_whose_scores_overflow_are_refused(kind, level, monkeypatch):
+    monkeypatch.setenv("ANYBIT_SIMD", level)
+    values = np.full((1, 2, 3), 1e30, dtype=np.float32)
+    codebooks = Codebooks.stacked(values)
+    if kind == "shared":
+        codebooks = Codebooks.shared(values[0], np.ones(1, dtype=np.float32))
     index = Index(codebooks, Codes(np.zeros((1, 4), dtype=np.uint8), 2))
     with pytest.raises(DataError, match=r"must stay below 1e\+37, got inf in query 1"):
         index.search(np.array([[1, 1, 1], [1e30, 1, 1]], dtype=np.float32))
