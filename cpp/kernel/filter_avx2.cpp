@@ -1,7 +1,8 @@
 // The filter with AVX2: 32 items at a time, tables in pieces of 16 bytes that `vpshufb` looks up.
 //
 // This file alone is compiled for AVX2; nothing in it runs before dispatch.cpp has asked the
-// processor, so it must not have static initialisers.
+// processor, so it must not have static initialisers, nor use templates of the standard library, of
+// which the linker keeps one copy for all files.
 #include "filter.hpp"
 
 #if defined(__x86_64__)
