@@ -188,9 +188,11 @@ PRESETS: dict[str, Preset] = {
         scratch=OptimizerOptions(
             "sgd", 0.01, bias_factor=2.0, quantizer_learning_rate=1e-4, schedule="step"
         ),
+        # Their multipliers, on the sum of the losses: 5 for new weights, 10 for new biases, 1/2 for
+        # pretrained weights, of a base rate of 0.01.
         fine_tune=OptimizerOptions(
             "sgd",
-            0.1,
+            0.05,
             pretrained_factor=0.1,
             bias_factor=2.0,
             quantizer_learning_rate=1e-4,
