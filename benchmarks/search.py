@@ -120,9 +120,7 @@ class World:
         return index
 
     def _rq_fast_scan(self, n_levels: int, n_items: int) -> faiss.Index:
-        index = faiss.IndexAdditiveQuantizerFastScan(self.kept("rq", n_levels, 4, n_items), 32)
-        index.implem = 0
-        return index
+        return faiss.IndexAdditiveQuantizerFastScan(self.kept("rq", n_levels, 4, n_items), 32)
 
     def _binary(self, bits: int, n_items: int) -> faiss.IndexBinary:
         index = faiss.IndexBinaryFlat(bits)

@@ -5,11 +5,11 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "kernel/scan.hpp"
@@ -36,12 +36,12 @@ const auto* data_of(const std::optional<Array>& array, std::size_t size, const c
   return array->data();
 }
 
+// A NumPy array that owns `values`.
 template <typename T>
-nb::ndarray<nb::numpy, T, nb::ndim<2>> owned(std::unique_ptr<T[]> values, std::size_t rows,
-                                             std::size_t columns) {
+auto owned(std::unique_ptr<T[]> values, std::initializer_list<std::size_t> shape) {
   T* data = values.release();
   nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
-  return nb::ndarray<nb::numpy, T, nb::ndim<2>>(data, {rows, columns}, owner);
+  return nb::ndarray<nb::numpy, T>(data, shape, owner);
 }
 
 anybit::SimdLevel level_named(const std::string& name) {
@@ -110,14 +110,13 @@ nb::tuple scan(In<float, nb::ndim<3>> tables, Planes planes, std::int64_t k,
     counts = anybit::scan(items, queries, n_threads, level, interrupt);
   }
   if (has_signal) throw nb::python_error();
-  return nb::make_tuple(owned(std::move(positions), n_queries, static_cast<std::size_t>(k)),
-                        owned(std::move(values), n_queries, static_cast<std::size_t>(k)),
-                        counts.n_scored);
+  const auto width = static_cast<std::size_t>(k);
+  return nb::make_tuple(owned(std::move(positions), {n_queries, width}),
+                        owned(std::move(values), {n_queries, width}), counts.n_scored);
 }
 
-nb::ndarray<nb::numpy, float, nb::ndim<3>> tables(
-    nb::ndarray<const float, nb::numpy, nb::device::cpu, nb::c_contig, nb::ndim<3>> queries,
-    In<float, nb::ndim<3>> blocks, const std::string& simd) {
+nb::ndarray<nb::numpy, float> tables(In<float, nb::ndim<3>> queries,
+                                     In<float, nb::ndim<3>> blocks, const std::string& simd) {
   const std::size_t n_queries = queries.shape(0), n_parts = queries.shape(1);
   const std::size_t n_blocks = blocks.shape(0), dim = blocks.shape(1), width = blocks.shape(2);
   require(n_parts == 1 || n_parts == n_blocks,
@@ -142,9 +141,7 @@ nb::ndarray<nb::numpy, float, nb::ndim<3>> tables(
     const nb::gil_scoped_release release;
     level.make_tables(task);
   }
-  float* data = values.release();
-  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<float*>(p); });
-  return nb::ndarray<nb::numpy, float, nb::ndim<3>>(data, {n_queries, n_blocks, width}, owner);
+  return owned(std::move(values), {n_queries, n_blocks, width});
 }
 
 }  // namespace

@@ -1,5 +1,4 @@
-// What this processor can run.
-#include "filter.hpp"
+#include "dispatch.hpp"
 
 namespace anybit {
 

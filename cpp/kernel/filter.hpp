@@ -6,10 +6,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
-#include <vector>
-
-#include "tables.hpp"
 
 namespace anybit {
 
@@ -36,18 +32,5 @@ std::size_t filter_avx512vbmi(const FilterLevel*, int, std::int64_t, std::int64_
 #elif defined(__aarch64__)
 std::size_t filter_neon(const FilterLevel*, int, std::int64_t, std::int64_t, int, std::int64_t*);
 #endif
-
-// What this processor can run. Costs are of one look-up, relative to one of the exact scoring; they
-// choose how many levels are filtered by, and change no answer.
-struct SimdLevel {
-  std::string name;
-  Filter filter;
-  MakeTables make_tables;
-  float cost_16;
-  float cost_256;
-};
-
-// Fastest first; "portable" is always the last.
-std::vector<SimdLevel> available_simd_levels();
 
 }  // namespace anybit

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "best.hpp"
@@ -135,7 +137,7 @@ struct Part {
   std::int64_t first_query, last_query, begin, end;
 };
 
-// Answers one part; candidates of query q go to `answers[q - first_query]`, in order.
+// Answers one part; the best candidates of each query go to `take`, in order.
 std::int64_t scan_part(const Items& items, const Queries& queries, const Part& part,
                        const SimdLevel& simd, Interrupt& interrupt,
                        const std::function<void(std::int64_t, const std::vector<Scored>&)>& take) {

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "filter.hpp"
+#include "dispatch.hpp"
 #include "interrupt.hpp"
 
 namespace anybit {

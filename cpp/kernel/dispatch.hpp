@@ -1,0 +1,25 @@
+// The instruction sets that this processor can run, and what is written for each.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "filter.hpp"
+#include "tables.hpp"
+
+namespace anybit {
+
+// What this processor can run. Costs are of one look-up, relative to one of the exact scoring; they
+// choose how many levels are filtered by, and change no answer.
+struct SimdLevel {
+  std::string name;
+  Filter filter;
+  MakeTables make_tables;
+  float cost_16;
+  float cost_256;
+};
+
+// Fastest first; "portable" is always the last.
+std::vector<SimdLevel> available_simd_levels();
+
+}  // namespace anybit
