@@ -1,4 +1,5 @@
-// The Python module `anybit.search._kernel`: checks arrays, releases the interpreter, calls scan.
+// The Python module `anybit.search._kernel`: checks arrays, releases the interpreter, calls the
+// kernel.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -12,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "kernel/scan.hpp"
+#include "kernel/ranking.hpp"
 
 namespace nb = nanobind;
 
@@ -20,8 +21,10 @@ namespace {
 
 template <typename T, typename... Shape>
 using In = nb::ndarray<const T, nb::numpy, nb::device::cpu, nb::c_contig, Shape...>;
-using Floats = In<float, nb::ndim<1>>;
-using Bytes = In<std::uint8_t, nb::ndim<1>>;
+template <typename T>
+using Rows = In<T, nb::ndim<1>>;
+using Matrix = In<float, nb::ndim<2>>;
+using Blocks = In<float, nb::ndim<3>>;
 using Planes = nb::ndarray<const std::uint8_t, nb::numpy, nb::device::cpu, nb::ndim<2>>;
 
 void require(bool is_true, const std::string& message) {
@@ -44,121 +47,152 @@ auto owned(std::unique_ptr<T[]> values, std::initializer_list<std::size_t> shape
   return nb::ndarray<nb::numpy, T>(data, shape, owner);
 }
 
-anybit::SimdLevel level_named(const std::string& name) {
-  for (const anybit::SimdLevel& level : anybit::available_simd_levels()) {
+const anybit::SimdLevel& level_named(const std::string& name) {
+  static const std::vector<anybit::SimdLevel> levels = anybit::available_simd_levels();
+  for (const anybit::SimdLevel& level : levels) {
     if (level.name == name) return level;
   }
   throw std::invalid_argument("simd must be a level of this processor, got " + name + ".");
 }
 
-nb::tuple scan(In<float, nb::ndim<3>> tables, Planes planes, std::int64_t k,
-               std::optional<In<bool, nb::ndim<1>>> allowed, std::optional<Floats> constants,
-               std::optional<Floats> shift, std::optional<Floats> factor,
-               std::optional<Bytes> bins, std::optional<Floats> bin_floors, int n_threads,
-               const std::string& simd) {
-  const std::size_t n_queries = tables.shape(0), n_levels = tables.shape(1);
-  const std::size_t n_codewords = tables.shape(2), n_items = planes.shape(1);
-  require(n_levels >= 1 && n_levels <= 16,
-          "tables must have 1 to 16 levels, got " + std::to_string(n_levels) + ".");
-  require(n_codewords >= 1 && n_codewords <= 256,
-          "tables must have 1 to 256 codewords, got " + std::to_string(n_codewords) + ".");
-  require(planes.shape(0) == n_levels,
-          "planes must have one row per level of the tables (" + std::to_string(n_levels) +
-              "), got " + std::to_string(planes.shape(0)) + ".");
-  require(n_items <= 1 || planes.stride(1) == 1, "the rows of planes must be contiguous.");
-  require(k >= 0 && static_cast<std::size_t>(k) <= n_items,
-          "k must be from 0 to the number of items, got " + std::to_string(k) + ".");
-  require(n_threads >= 1, "n_threads must be at least 1, got " + std::to_string(n_threads) + ".");
-  require(!(shift && factor), "shift and factor exclude each other.");
-  require((shift || factor) == bins.has_value() && bins.has_value() == bin_floors.has_value(),
-          "bins and bin_floors must come with shift or factor, and only then.");
-
-  anybit::Items items;
-  for (std::size_t level = 0; level < n_levels; ++level) {
-    items.planes.push_back(planes.data() + static_cast<std::int64_t>(level) * planes.stride(0));
-  }
-  items.n_codewords = static_cast<int>(n_codewords);
-  items.n_items = static_cast<std::int64_t>(n_items);
-  items.allowed = reinterpret_cast<const std::uint8_t*>(data_of(allowed, n_items, "allowed"));
-  items.shift = data_of(shift, n_items, "shift");
-  items.factor = data_of(factor, n_items, "factor");
-  items.bins = data_of(bins, n_items, "bins");
-  items.bin_floors = data_of(bin_floors, 256, "bin_floors");
-
-  const anybit::SimdLevel level = level_named(simd);
-
-  const std::size_t size = n_queries * static_cast<std::size_t>(k);
-  auto positions = std::make_unique<std::int64_t[]>(size);
-  auto values = std::make_unique<float[]>(size);
-  anybit::Queries queries;
-  queries.tables = tables.data();
-  queries.constants = data_of(constants, n_queries, "constants");
-  queries.n_queries = static_cast<std::int64_t>(n_queries);
-  queries.k = k;
-  queries.positions = positions.get();
-  queries.values = values.get();
-
-  bool has_signal = false;
-  anybit::Interrupt interrupt([&] {
-    const nb::gil_scoped_acquire hold;
-    has_signal = PyErr_CheckSignals() != 0;
-    return has_signal;
-  });
-  anybit::ScanCounts counts;
-  {
-    const nb::gil_scoped_release release;
-    counts = anybit::scan(items, queries, n_threads, level, interrupt);
-  }
-  if (has_signal) throw nb::python_error();
-  const auto width = static_cast<std::size_t>(k);
-  return nb::make_tuple(owned(std::move(positions), {n_queries, width}),
-                        owned(std::move(values), {n_queries, width}), counts.n_scored);
+anybit::Metric metric_named(const std::string& name) {
+  if (name == "ip") return anybit::Metric::kInnerProduct;
+  if (name == "l2") return anybit::Metric::kL2;
+  if (name == "cosine") return anybit::Metric::kCosine;
+  throw std::invalid_argument("metric must be ip, l2 or cosine, got " + name + ".");
 }
 
-nb::ndarray<nb::numpy, float> tables(In<float, nb::ndim<3>> queries,
-                                     In<float, nb::ndim<3>> blocks, const std::string& simd) {
-  const std::size_t n_queries = queries.shape(0), n_parts = queries.shape(1);
-  const std::size_t n_blocks = blocks.shape(0), dim = blocks.shape(1), width = blocks.shape(2);
-  require(n_parts == 1 || n_parts == n_blocks,
-          "queries must have one part, or one for each block, got " + std::to_string(n_parts) +
-              " for " + std::to_string(n_blocks) + ".");
-  require(queries.shape(2) == dim && dim >= 1, "queries must have the dimension of the blocks, " +
-                                                   std::to_string(dim) + ", got " +
-                                                   std::to_string(queries.shape(2)) + ".");
-  const anybit::SimdLevel level = level_named(simd);
-  std::unique_ptr<float[]> values(new float[n_queries * n_blocks * width]);
-  const auto signed_of = [](std::size_t value) { return static_cast<std::int64_t>(value); };
-  const anybit::TableTask task{queries.data(),
-                               signed_of(n_queries),
-                               signed_of(n_parts * dim),
-                               n_parts == 1 ? 0 : signed_of(dim),
-                               blocks.data(),
-                               signed_of(n_blocks),
-                               signed_of(dim),
-                               signed_of(width),
-                               values.get()};
-  {
-    const nb::gil_scoped_release release;
-    level.make_tables(task);
+// One code length of an index, and the arrays that it looks at.
+class Ranking {
+ public:
+  Ranking(Blocks blocks, std::optional<Rows<float>> level_scales, std::optional<Matrix> rotation,
+          std::optional<Rows<float>> offset, Planes planes, int n_levels, int n_codewords,
+          const std::string& metric, std::optional<Rows<std::int64_t>> ids,
+          std::optional<Rows<float>> shift, std::optional<Rows<float>> factor,
+          std::optional<Rows<std::uint8_t>> bins, std::optional<Rows<float>> bin_floors)
+      : blocks_(blocks), level_scales_(level_scales), rotation_(rotation), offset_(offset),
+        planes_(planes), ids_(ids), shift_(shift), factor_(factor), bins_(bins),
+        bin_floors_(bin_floors) {
+    require(n_levels >= 1 && n_levels <= 256,
+            "n_levels must be from 1 to 256, got " + std::to_string(n_levels) + ".");
+    require(n_codewords >= 2 && n_codewords <= 256 && (n_codewords & (n_codewords - 1)) == 0,
+            "n_codewords must be a power of two from 2 to 256, got " +
+                std::to_string(n_codewords) + ".");
+    const std::size_t n_blocks = blocks.shape(0), block_dim = blocks.shape(1);
+    const auto levels = static_cast<std::size_t>(n_levels);
+    require(blocks.shape(2) == static_cast<std::size_t>(n_codewords) && block_dim >= 1,
+            "blocks must have shape (B, d, " + std::to_string(n_codewords) + ").");
+    if (level_scales) {
+      require(n_blocks == 1 && level_scales->size() >= levels,
+              "with level_scales there must be one block, and a scale for every level.");
+    } else {
+      require(n_blocks >= levels, "without level_scales there must be a block for every level.");
+    }
+    const int per_byte = anybit::layout_of(n_codewords).levels_per_byte;
+    const std::size_t n_planes = (levels + per_byte - 1) / per_byte, n_items = planes.shape(1);
+    require(planes.shape(0) >= n_planes,
+            "planes must have at least " + std::to_string(n_planes) + " rows, got " +
+                std::to_string(planes.shape(0)) + ".");
+    require(n_items <= 1 || planes.stride(1) == 1, "the rows of planes must be contiguous.");
+    require(!(shift && factor), "shift and factor exclude each other.");
+    require((shift || factor) == bins.has_value() && bins.has_value() == bin_floors.has_value(),
+            "bins and bin_floors must come with shift or factor, and only then.");
+
+    anybit::CodebookColumns& books = ranking_.codebooks;
+    books.blocks = blocks.data();
+    books.n_blocks = static_cast<std::int64_t>(n_blocks);
+    books.block_dim = static_cast<std::int64_t>(block_dim);
+    books.level_scales = level_scales ? level_scales->data() : nullptr;
+    // Of the parts of a product only the offset, the rotation and the query know the sum.
+    dim_ = rotation ? rotation->shape(0) : offset ? offset->size() : 0;
+    books.rotation = data_of(rotation, dim_ * dim_, "rotation");
+    books.offset = data_of(offset, dim_, "offset");
+    anybit::Items& items = ranking_.items;
+    for (std::size_t p = 0; p < n_planes; ++p) {
+      items.planes.push_back(planes.data() + static_cast<std::int64_t>(p) * planes.stride(0));
+    }
+    items.n_levels = n_levels;
+    items.n_codewords = n_codewords;
+    items.n_items = static_cast<std::int64_t>(n_items);
+    items.shift = data_of(shift, n_items, "shift");
+    items.factor = data_of(factor, n_items, "factor");
+    items.bins = data_of(bins, n_items, "bins");
+    items.bin_floors = data_of(bin_floors, 256, "bin_floors");
+    ranking_.metric = metric_named(metric);
+    ranking_.ids = data_of(ids, n_items, "ids");
   }
-  return owned(std::move(values), {n_queries, n_blocks, width});
-}
+
+  nb::tuple best(Matrix queries, std::int64_t k, std::optional<In<bool, nb::ndim<1>>> allowed,
+                 int n_threads, const std::string& simd) const {
+    const std::size_t n_queries = queries.shape(0), dim = queries.shape(1);
+    const auto n_items = static_cast<std::size_t>(ranking_.items.n_items);
+    anybit::Ranking ranking = ranking_;
+    const auto block_dim = static_cast<std::size_t>(ranking.codebooks.block_dim);
+    const auto n_blocks = static_cast<std::size_t>(ranking.codebooks.n_blocks);
+    require((dim_ == 0 || dim == dim_) && (dim == block_dim || dim == block_dim * n_blocks),
+            "queries must have the dimension of the codebooks, got " + std::to_string(dim) + ".");
+    require(k >= 0 && static_cast<std::size_t>(k) <= n_items,
+            "k must be from 0 to the number of items, got " + std::to_string(k) + ".");
+    require(n_threads >= 1,
+            "n_threads must be at least 1, got " + std::to_string(n_threads) + ".");
+    ranking.codebooks.dim = static_cast<std::int64_t>(dim);
+    const auto* is_allowed =
+        reinterpret_cast<const std::uint8_t*>(data_of(allowed, n_items, "allowed"));
+    const anybit::SimdLevel& level = level_named(simd);
+    const auto width = static_cast<std::size_t>(k);
+    auto found = std::make_unique<std::int64_t[]>(n_queries * width);  // zeros
+    auto scores = std::make_unique<float[]>(n_queries * width);
+
+    bool has_signal = false;
+    anybit::Interrupt interrupt([&] {
+      const nb::gil_scoped_acquire hold;
+      has_signal = PyErr_CheckSignals() != 0;
+      return has_signal;
+    });
+    {
+      const nb::gil_scoped_release release;
+      anybit::best_items(ranking, queries.data(), static_cast<std::int64_t>(n_queries), k,
+                         is_allowed, n_threads, level, interrupt, found.get(), scores.get());
+    }
+    if (has_signal) throw nb::python_error();
+    return nb::make_tuple(owned(std::move(found), {n_queries, width}),
+                          owned(std::move(scores), {n_queries, width}));
+  }
+
+ private:
+  anybit::Ranking ranking_;  // points into the arrays
+  std::size_t dim_ = 0;      // of queries where it is known, else 0
+  Blocks blocks_;
+  std::optional<Rows<float>> level_scales_;
+  std::optional<Matrix> rotation_;
+  std::optional<Rows<float>> offset_;
+  Planes planes_;
+  std::optional<Rows<std::int64_t>> ids_;
+  std::optional<Rows<float>> shift_, factor_;
+  std::optional<Rows<std::uint8_t>> bins_;
+  std::optional<Rows<float>> bin_floors_;
+};
 
 }  // namespace
 
 NB_MODULE(_kernel, module) {
-  module.doc() = "Exact scan over level planes, compiled (see anybit.search).";
-  module.def("scan", &scan, nb::arg("tables").noconvert(), nb::arg("planes").noconvert(),
-             nb::arg("k"), nb::kw_only(), nb::arg("allowed").noconvert() = nb::none(),
-             nb::arg("constants").noconvert() = nb::none(),
-             nb::arg("shift").noconvert() = nb::none(),
-             nb::arg("factor").noconvert() = nb::none(), nb::arg("bins").noconvert() = nb::none(),
-             nb::arg("bin_floors").noconvert() = nb::none(), nb::arg("n_threads") = 1,
-             nb::arg("simd") = "portable",
-             "Return positions (Q, k), values (Q, k) and the number of items scored exactly.");
-  module.def("tables", &tables, nb::arg("queries").noconvert(), nb::arg("blocks").noconvert(),
-             nb::arg("simd") = "portable",
-             "Return inner products (Q, B, K) of query parts (Q, 1 or B, d) with blocks (B, d, K).");
+  module.doc() = "The exact search, compiled (see anybit.search).";
+  nb::class_<Ranking>(module, "Ranking", "One code length of an index.")
+      .def(nb::init<Blocks, std::optional<Rows<float>>, std::optional<Matrix>,
+                    std::optional<Rows<float>>, Planes, int, int, const std::string&,
+                    std::optional<Rows<std::int64_t>>, std::optional<Rows<float>>,
+                    std::optional<Rows<float>>, std::optional<Rows<std::uint8_t>>,
+                    std::optional<Rows<float>>>(),
+           nb::kw_only(), nb::arg("blocks").noconvert(),
+           nb::arg("level_scales").noconvert().none(), nb::arg("rotation").noconvert().none(),
+           nb::arg("offset").noconvert().none(), nb::arg("planes").noconvert(),
+           nb::arg("n_levels"), nb::arg("n_codewords"), nb::arg("metric"),
+           nb::arg("ids").noconvert() = nb::none(), nb::arg("shift").noconvert() = nb::none(),
+           nb::arg("factor").noconvert() = nb::none(), nb::arg("bins").noconvert() = nb::none(),
+           nb::arg("bin_floors").noconvert() = nb::none())
+      .def("best", &Ranking::best, nb::arg("queries").noconvert(), nb::arg("k"),
+           nb::arg("allowed").noconvert().none(), nb::arg("n_threads"), nb::arg("simd"),
+           "Return ids (Q, k) and scores (Q, k) of the best items.");
   module.def("simd_levels", [] {
     std::vector<std::string> names;
     for (const anybit::SimdLevel& level : anybit::available_simd_levels()) {

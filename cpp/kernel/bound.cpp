@@ -10,82 +10,126 @@ namespace {
 constexpr int kTable = 256;
 constexpr double kLargest = 1e37;
 constexpr double kRounding = 1.0 / (1 << 23);  // twice the unit roundoff of float32
+constexpr double kSteps = 253.0;               // of an allowance
+constexpr int kFewSteps = 170;  // an allowance worth fewer steps gets tables of its own
+constexpr double kLeastAllowance = 1e-35;
+
+// The costs (n,) of a level's entries; returns their maximum t.
+float costs_of(const float* entries, int n, float* costs) {
+  float highest = entries[0];
+  for (int k = 1; k < n; ++k) highest = entries[k] > highest ? entries[k] : highest;
+  for (int k = 0; k < n; ++k) costs[k] = highest - entries[k];
+  return highest;
+}
+
+float least_of(const float* entries, int n) {
+  float least = entries[0];
+  for (int k = 1; k < n; ++k) least = entries[k] < least ? entries[k] : least;
+  return least;
+}
+
+// Adds the costs of level number `within` of a symbol, whose codes have `bits` bits, to the costs of
+// the 16 symbols.
+void add_to_symbols(const float* costs, int within, int bits, float* symbols) {
+  const int mask = (1 << bits) - 1;
+  for (int symbol = 0; symbol < 16; ++symbol) {
+    symbols[symbol] += costs[(symbol >> (within * bits)) & mask];
+  }
+}
 
 }  // namespace
 
 Bound::Bound(const Items& items, const float* table, float constant)
     : items_(items), constant_(constant) {
-  const std::size_t n_levels = items.planes.size();
-  const int n_codewords = items.n_codewords;
   const bool has_bins = items.bins != nullptr;
-  const int width = n_codewords <= 16 ? 16 : kTable;
-  tables_.resize((n_levels + has_bins) * kTable);
-  bases_.resize(n_levels + has_bins);
-  for (std::size_t m = 0; m < n_levels; ++m) {
-    levels_.push_back({items.planes[m], &tables_[m * kTable], width});
+  const std::size_t n_planes = items.planes.size();
+  const PlaneLayout layout = layout_of(items.n_codewords);
+  costs_.assign(n_planes * kTable, 0.0f);
+  tables_.resize((n_planes + has_bins) * kTable);
+  for (std::size_t p = 0; p < n_planes; ++p) {
+    planes_.push_back({items.planes[p], &tables_[p * kTable], layout.is_halved()});
   }
-  if (has_bins) levels_.push_back({items.bins, &tables_[n_levels * kTable], kTable});
+  if (has_bins) planes_.push_back({items.bins, &tables_[n_planes * kTable], false});
 
-  double range = 0.0, magnitude = std::fabs(constant_);
-  for (std::size_t m = 0; m < n_levels; ++m) {
-    const float* entries = table + m * static_cast<std::size_t>(n_codewords);
-    const auto [low, high] = std::minmax_element(entries, entries + n_codewords);
-    range = std::max(range, static_cast<double>(*high) - *low);
-    magnitude += std::max(std::fabs(static_cast<double>(*low)), std::fabs(static_cast<double>(*high)));
+  double magnitude = std::fabs(constant_);
+  for (int m = 0; m < items.n_levels; ++m) {
+    const float* entries = table + static_cast<std::ptrdiff_t>(m) * items.n_codewords;
+    float* costs = &costs_[static_cast<std::size_t>(m / layout.levels_per_byte) * kTable];
+    float own[kTable];
+    const bool is_direct = !layout.is_halved();
+    const float highest = costs_of(entries, items.n_codewords, is_direct ? costs : own);
+    const double lowest = least_of(entries, items.n_codewords);
+    if (!is_direct) {
+      const int per_symbol = layout.levels_per_byte / 2;
+      const int within = m % layout.levels_per_byte;
+      for (int k = items.n_codewords; k < 1 << layout.bits; ++k) own[k] = 0.0f;  // no such code
+      add_to_symbols(own, within % per_symbol, layout.bits, costs + 16 * (within / per_symbol));
+    }
+    highest_ += highest;
+    magnitude += std::max(std::fabs(static_cast<double>(highest)), std::fabs(lowest));
   }
-  if (items.shift != nullptr) {
-    magnitude += std::max(std::fabs(static_cast<double>(items.bin_floors[0])),
-                          std::fabs(static_cast<double>(items.bin_floors[kTable - 1]))) *
-                 2;
+  if (has_bins) {
+    const auto [low, high] = std::minmax_element(items.bin_floors, items.bin_floors + kTable);
+    bin_floor_ = *low;
+    bin_costs_.resize(kTable);
+    for (int bin = 0; bin < kTable; ++bin) bin_costs_[bin] = items.bin_floors[bin] - *low;
+    if (items.shift != nullptr) {
+      magnitude += 2 * std::max(std::fabs(static_cast<double>(*low)),
+                                std::fabs(static_cast<double>(*high)));
+    }
   }
   if (!(magnitude < kLargest)) {
     throw std::overflow_error("the entries of a table must stay far below the range of float32");
   }
-  error_ = static_cast<double>(n_levels + 3) * kRounding * magnitude;
-  step_ = range > 0.0 ? range / 254.0 : 1.0;
-  per_step_ = 1.0 / step_;
+  error_ = static_cast<double>(items.n_levels + 3) * kRounding * magnitude;
+}
 
-  std::vector<double> entries(static_cast<std::size_t>(std::max(n_codewords, kTable)));
-  for (std::size_t m = 0; m < n_levels; ++m) {
-    std::copy_n(table + m * static_cast<std::size_t>(n_codewords), n_codewords, entries.begin());
-    set_level(m, entries.data(), n_codewords);
-    base_ += bases_[m];
-  }
-  if (items.shift != nullptr) {
-    for (int bin = 0; bin < kTable; ++bin) entries[bin] = -static_cast<double>(items.bin_floors[bin]);
-    set_level(n_levels, entries.data(), kTable);
+void Bound::quantise(const float* costs, std::size_t plane, int n_entries) {
+  const float per_step = per_step_;
+  std::uint8_t* table = &tables_[plane * kTable];
+  for (int k = 0; k < n_entries; ++k) {
+    const float steps = costs[k] * per_step;
+    table[k] = static_cast<std::uint8_t>(static_cast<int>(steps < 255.0f ? steps : 255.0f));
   }
 }
 
-void Bound::set_level(std::size_t level, const double* entries, int n_entries) {
-  const double base = *std::max_element(entries, entries + n_entries) - 255.0 * step_;
-  std::uint8_t* table = &tables_[level * kTable];
-  for (int k = 0; k < n_entries; ++k) {
-    const double steps = std::clamp((entries[k] - base) * per_step_, 0.0, 255.0);
-    const int whole = static_cast<int>(steps);  // the ceiling, without a call
-    table[k] = static_cast<std::uint8_t>(whole + (whole < steps));
+void Bound::make_tables(double allowance) {
+  per_step_ = static_cast<float>(kSteps / std::max(allowance, kLeastAllowance));
+  const int n_entries = layout_of(items_.n_codewords).is_halved() ? 32 : items_.n_codewords;
+  for (std::size_t p = 0; p < items_.planes.size(); ++p) {
+    quantise(&costs_[p * kTable], p, n_entries);
   }
-  bases_[level] = base;
+  if (items_.shift != nullptr) quantise(bin_costs_.data(), items_.planes.size(), kTable);
 }
 
 void Bound::raise(float theta) {
-  double least = static_cast<double>(theta) - constant_ - error_ - base_;
+  double allowance = highest_ + constant_ + error_;
+  double slope = 0.0;
   if (items_.shift != nullptr) {
-    least -= bases_.back();
+    allowance -= static_cast<double>(theta) + bin_floor_;
   } else if (items_.factor != nullptr) {
-    if (!(theta >= 0.0f)) {
-      threshold_ = 0;
-      return;
-    }
-    const double slope = static_cast<double>(theta) * (1.0 - 4 * kRounding);
-    double entries[kTable];
-    for (int bin = 0; bin < kTable; ++bin) entries[bin] = -slope * items_.bin_floors[bin];
-    set_level(levels_.size() - 1, entries, kTable);
-    least = -constant_ - error_ - base_ - bases_.back();
+    if (!(theta >= 0.0f)) return;  // all are kept
+    slope = static_cast<double>(theta) * (1.0 - 4 * kRounding);
+    allowance -= slope * bin_floor_;
+  } else {
+    allowance -= theta;
   }
-  const double steps = std::floor(least / step_);
-  const double most = 255.0 * static_cast<double>(levels_.size());
-  threshold_ = static_cast<int>(std::clamp(steps, 0.0, most + 1.0));
+  if (!(allowance > 0.0)) {
+    most_ = -1;
+    return;
+  }
+  double steps = allowance * static_cast<double>(per_step_);
+  if (per_step_ == 0.0f || steps < kFewSteps) {
+    make_tables(allowance);
+    steps = kSteps;
+  }
+  if (items_.factor != nullptr) {
+    float costs[kTable];
+    const float own = static_cast<float>(slope);
+    for (int bin = 0; bin < kTable; ++bin) costs[bin] = own * bin_costs_[bin];
+    quantise(costs, items_.planes.size(), kTable);
+  }
+  most_ = static_cast<int>(std::min(steps, kSteps)) + 1;
 }
 
 }  // namespace anybit

@@ -1,24 +1,25 @@
 // From a query's float table to the small tables of the filter, so that no good item is dropped.
 //
-// Let T_m[k] be the entries of level m, d > 0 a step, and t_m = max_k T_m[k]. With
+// Let T_m[k] be the entries of level m, t_m = max_k T_m[k], and c_m[k] = t_m - T_m[k] >= 0 what the
+// code k costs an item at that level. The real sum S of an item's entries is sum_m t_m minus its
+// costs. The float32 sum that ranks it differs from S by less than e = (L + 3) 2^-23 sum_m max_k
+// |T_m[k]| (L - 1 additions and two more terms, each off by a relative 2^-24 at most). So a value
+// above theta needs
 //
-//     U_m[k] = clamp(ceil((T_m[k] - b_m) / d), 0, 255),   b_m = t_m - 255 d,
+//     sum_m c_m[code] < sum_m t_m + constant - theta + e =: w.
 //
-// T_m[k] <= b_m + d U_m[k] holds for every k: by the ceiling where nothing is clamped, at the lower
-// end because U only grows, and at the upper end because t_m itself gives exactly 255. So the real
-// sum S_i of an item's entries obeys S_i <= B + d sum_m U_m[code], B = sum_m b_m. The float32 sum r_i
-// differs from S_i by less than e = L 2^-23 sum_m max_k |T_m[k]| (L - 1 additions, each off by a
-// relative 2^-24 at most). An item whose value exceeds theta thus has
+// With p = 253 / w and the small entries U_m[k] = min(255, floor(p c_m[k])) such an item has
+// sum_m U_m < 253 (1 + 2^-21): costs, p and their product are float32, each off by a relative 2^-24.
+// The filter keeps sums up to 254, so that a byte that stops at 255 holds a sum: an item that has
+// cost more cannot come back, however many levels follow, and levels may be left out at will. As
+// theta rises w falls; until tables are made anew, sums up to floor(p w) + 1 are kept.
 //
-//     sum_m U_m > (theta - e - B) / d =: y,
+// Codes of up to 4 bits lie two symbols of 4 bits to a byte (see Items); a symbol of several levels
+// costs the sum of its levels' costs.
 //
-// and the filter keeps all items whose integer sum is at least floor(y). Steps in double precision
-// are off by far less than the one unit that floor(y) <= y gives away.
-//
-// A shift s_i >= floor[bin_i] counts as one more level with entries -floor[bin]. For a factor f_i
-// and theta >= 0, (r_i + c) f_i > theta means r_i - theta / f_i > -c with 1 / f_i >= floor[bin_i]:
-// one more level with entries -theta floor[bin], made anew as theta grows. For theta < 0 nothing
-// is dropped.
+// A shift s_i >= floor[bin_i] is one more level with entries -floor[bin]. For a factor f_i and theta
+// >= 0, (r_i + c) f_i > theta means r_i - theta / f_i > -c with 1 / f_i >= floor[bin_i]: one more
+// level with entries -theta floor[bin], made anew as theta grows. For theta < 0 all are kept.
 #pragma once
 
 #include <cstdint>
@@ -33,31 +34,31 @@ class Bound {
   // `table` (L, K) float32 of one query.
   Bound(const Items& items, const float* table, float constant);
 
-  // Sharpens the bound: from now on only values above `theta` matter.
+  // Sharpens the bound: from now on only values above `theta` matter. Before the first call all
+  // items do.
   void raise(float theta);
 
-  const std::vector<FilterLevel>& levels() const { return levels_; }
+  const std::vector<FilterPlane>& planes() const { return planes_; }
 
-  // Least integer sum over the first `n_levels` of an item that may matter; 0 keeps all. The
-  // levels left out add at most 255 each.
-  int threshold(int n_levels) const {
-    const int threshold = threshold_ - 255 * (static_cast<int>(levels_.size()) - n_levels);
-    return threshold > 0 ? threshold : 0;
-  }
+  // Greatest sum, over any of the planes, of an item that may matter: 255 or more keeps all, below
+  // 0 none.
+  int most() const { return most_; }
 
  private:
-  void set_level(std::size_t level, const double* entries, int n_entries);
+  void make_tables(double allowance);
+  void quantise(const float* costs, std::size_t plane, int n_entries);
 
   const Items& items_;
   double constant_;
-  double step_ = 1.0;  // d
-  double per_step_ = 1.0;
-  double base_ = 0.0;   // sum of the b_m of the levels proper
-  double error_ = 0.0;  // e
-  std::vector<std::uint8_t> tables_;  // 256 for each level
-  std::vector<double> bases_;         // b_m
-  std::vector<FilterLevel> levels_;
-  int threshold_ = 0;
+  double highest_ = 0.0;  // sum of the t_m
+  double error_ = 0.0;    // e
+  std::vector<float> costs_;  // of the planes proper, 256 or 2 x 16 for each
+  std::vector<float> bin_costs_;  // of the bins of a shift, or of an inverse factor: times theta
+  double bin_floor_ = 0.0;  // least floor of a bin
+  float per_step_ = 0.0f;   // p; 0 before there are tables
+  std::vector<std::uint8_t> tables_;  // 256 for each plane
+  std::vector<FilterPlane> planes_;
+  int most_ = 255;
 };
 
 }  // namespace anybit

@@ -9,13 +9,13 @@
 
 namespace anybit {
 
-// What this processor can run. Costs are of one look-up, relative to one of the exact scoring; they
-// choose how many levels are filtered by, and change no answer.
+// What this processor can run. Costs are of one plane, relative to one look-up of the exact scoring;
+// they choose how many planes are filtered by, and change no answer.
 struct SimdLevel {
   std::string name;
   Filter filter;
   MakeTables make_tables;
-  float cost_16;
+  float cost_halved;
   float cost_256;
 };
 

@@ -16,11 +16,6 @@ inline __m256i piece(const std::uint8_t* table, int number) {
       _mm_loadu_si128(reinterpret_cast<const __m128i*>(table) + number));
 }
 
-// Entries of a table of 16.
-inline __m256i look_up_16(const std::uint8_t* table, __m256i codes) {
-  return _mm256_shuffle_epi8(piece(table, 0), codes);
-}
-
 // Entries of a table of 256: sixteen pieces by the low half of the code, then the right one of
 // them by its high half. `vpshufb` gives 0 where the index has its top bit set, which makes the
 // first of the four choices.
@@ -45,77 +40,99 @@ inline __m256i look_up_256(const std::uint8_t* table, __m256i codes) {
   return _mm256_blendv_epi8(eight(0), eight(8), codes);
 }
 
-inline __m256i look_up(const FilterLevel& level, std::int64_t at) {
-  const __m256i codes =
-      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(level.codes + at));
-  return level.width == 16 ? look_up_16(level.table, codes) : look_up_256(level.table, codes);
+inline __m256i load(const std::uint8_t* bytes) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes));
 }
 
-// 16-bit sums of 32 items; unpacking took bytes 0-7 of each 128 bits to `low`, the others to `high`.
-struct Sums {
-  __m256i low, high;
-};
+// The entries of 32 bytes, added to `sums`.
+inline __m256i plus_halved(__m256i sums, const std::uint8_t* bytes, __m256i low, __m256i high) {
+  const __m256i half = _mm256_set1_epi8(0x0f);
+  const __m256i both = load(bytes);
+  const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(both, 4), half);
+  sums = _mm256_adds_epu8(sums, _mm256_shuffle_epi8(low, _mm256_and_si256(both, half)));
+  return _mm256_adds_epu8(sums, _mm256_shuffle_epi8(high, upper));
+}
 
-// Adds the entries of some levels to the sums of the 32 items from `at` on.
-inline Sums sums_of(const FilterLevel* levels, int n_levels, std::int64_t at, Sums sums) {
-  const __m256i ones = _mm256_set1_epi8(1);
-  int level = 0;
-  for (; level + 2 <= n_levels; level += 2) {
-    const __m256i first = look_up(levels[level], at);
-    const __m256i second = look_up(levels[level + 1], at);
-    sums.low = _mm256_add_epi16(
-        sums.low, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(first, second), ones));
-    sums.high = _mm256_add_epi16(
-        sums.high, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(first, second), ones));
-  }
-  if (level < n_levels) {
-    const __m256i last = look_up(levels[level], at), zero = _mm256_setzero_si256();
-    sums.low = _mm256_add_epi16(sums.low, _mm256_unpacklo_epi8(last, zero));
-    sums.high = _mm256_add_epi16(sums.high, _mm256_unpackhi_epi8(last, zero));
+// The entries of 32 bytes of every plane from the first on, added to `sums`.
+inline __m256i plus_whole(__m256i sums, const FilterPlane* first, const FilterPlane* last,
+                          std::int64_t at) {
+  for (const FilterPlane* plane = first; plane != last; ++plane) {
+    sums = _mm256_adds_epu8(sums, look_up_256(plane->table, load(plane->bytes + at)));
   }
   return sums;
 }
 
+// Which of 32 sums are at most `most`: their bytes are all ones.
+inline __m256i at_most(__m256i sums, __m256i most) {
+  return _mm256_cmpeq_epi8(_mm256_min_epu8(sums, most), sums);
+}
+
+inline std::size_t take(__m256i is_kept, std::int64_t at, std::int64_t* found) {
+  std::uint32_t mask = static_cast<std::uint32_t>(_mm256_movemask_epi8(is_kept));
+  std::size_t n_found = 0;
+  while (mask != 0) {
+    found[n_found++] = at + __builtin_ctz(mask);
+    mask &= mask - 1;
+  }
+  return n_found;
+}
+
+// 128 items: tables of 16 are loaded once for all of them. Planes of halves come first, in a loop of
+// their own, so that the sums stay in registers.
+inline std::size_t filter_128(const FilterPlane* planes, const FilterPlane* whole,
+                              const FilterPlane* last, std::int64_t at, __m256i most,
+                              std::int64_t* found) {
+  __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
+  for (const FilterPlane* plane = planes; plane != whole; ++plane) {
+    const std::uint8_t* bytes = plane->bytes + at;
+    const __m256i low = piece(plane->table, 0), high = piece(plane->table, 1);
+    a = plus_halved(a, bytes, low, high);
+    b = plus_halved(b, bytes + 32, low, high);
+    c = plus_halved(c, bytes + 64, low, high);
+    d = plus_halved(d, bytes + 96, low, high);
+  }
+  if (whole != last) {
+    a = plus_whole(a, whole, last, at);
+    b = plus_whole(b, whole, last, at + 32);
+    c = plus_whole(c, whole, last, at + 64);
+    d = plus_whole(d, whole, last, at + 96);
+  }
+  a = at_most(a, most), b = at_most(b, most), c = at_most(c, most), d = at_most(d, most);
+  const __m256i any = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));
+  if (_mm256_testz_si256(any, any)) return 0;  // by far the most frequent
+  std::size_t n_found = take(a, at, found);
+  n_found += take(b, at + 32, found + n_found);
+  n_found += take(c, at + 64, found + n_found);
+  return n_found + take(d, at + 96, found + n_found);
+}
+
+inline std::size_t filter_32(const FilterPlane* planes, const FilterPlane* whole,
+                             const FilterPlane* last, std::int64_t at, __m256i most,
+                             std::int64_t* found) {
+  __m256i sums = _mm256_setzero_si256();
+  for (const FilterPlane* plane = planes; plane != whole; ++plane) {
+    sums = plus_halved(sums, plane->bytes + at, piece(plane->table, 0), piece(plane->table, 1));
+  }
+  return take(at_most(plus_whole(sums, whole, last, at), most), at, found);
+}
+
 }  // namespace
 
-std::size_t filter_avx2(const FilterLevel* levels, int n_levels, std::int64_t begin,
-                        std::int64_t end, int threshold, std::int64_t* found) {
-  // More planes at once than a cache has ways push each other out where they lie a power of two
-  // apart: groups of levels take turns, the sums of 2,048 items kept between them.
-  constexpr int kGroup = 8;
-  constexpr int kVectors = 64;
-  const __m256i below = _mm256_set1_epi16(static_cast<short>(threshold - 1));
-  const __m256i zero = _mm256_setzero_si256();
+std::size_t filter_avx2(const FilterPlane* planes, int n_planes, std::int64_t begin,
+                        std::int64_t end, int most, std::int64_t* found) {
+  const __m256i limit = _mm256_set1_epi8(static_cast<char>(most));
+  const FilterPlane* last = planes + n_planes;
+  const FilterPlane* whole = planes;
+  while (whole != last && whole->is_halved) ++whole;
   std::size_t n_found = 0;
   std::int64_t at = begin;
-  while (at + 32 <= end) {
-    const std::int64_t n_left = (end - at) / 32;
-    const int n_vectors = n_left < kVectors ? static_cast<int>(n_left) : kVectors;
-    Sums kept[kVectors];
-    int level = 0;
-    if (n_levels > kGroup) {
-      for (int v = 0; v < n_vectors; ++v) {
-        kept[v] = sums_of(levels, kGroup, at + 32 * v, {zero, zero});
-      }
-      for (level = kGroup; level + kGroup < n_levels; level += kGroup) {
-        for (int v = 0; v < n_vectors; ++v) {
-          kept[v] = sums_of(levels + level, kGroup, at + 32 * v, kept[v]);
-        }
-      }
-    }
-    for (int v = 0; v < n_vectors; ++v, at += 32) {
-      const Sums start = level > 0 ? kept[v] : Sums{zero, zero};
-      const Sums sums = sums_of(levels + level, n_levels - level, at, start);
-      const __m256i is_kept = _mm256_packs_epi16(_mm256_cmpgt_epi16(sums.low, below),
-                                                 _mm256_cmpgt_epi16(sums.high, below));
-      std::uint32_t mask = static_cast<std::uint32_t>(_mm256_movemask_epi8(is_kept));
-      while (mask != 0) {
-        found[n_found++] = at + __builtin_ctz(mask);
-        mask &= mask - 1;
-      }
-    }
+  for (; at + 128 <= end; at += 128) {
+    n_found += filter_128(planes, whole, last, at, limit, found + n_found);
   }
-  return n_found + filter_portable(levels, n_levels, at, end, threshold, found + n_found);
+  for (; at + 32 <= end; at += 32) {
+    n_found += filter_32(planes, whole, last, at, limit, found + n_found);
+  }
+  return n_found + filter_portable(planes, n_planes, at, end, most, found + n_found);
 }
 
 }  // namespace anybit

@@ -7,12 +7,12 @@
 namespace anybit {
 namespace {
 
-inline __m512i look_up_256_in_pieces(const std::uint8_t* table, __m512i codes) {
-  const __m512i low = _mm512_and_si512(codes, _mm512_set1_epi8(0x0f));
-  const __mmask64 bit4 = _mm512_test_epi8_mask(codes, _mm512_set1_epi8(0x10));
-  const __mmask64 bit5 = _mm512_test_epi8_mask(codes, _mm512_set1_epi8(0x20));
-  const __mmask64 bit6 = _mm512_test_epi8_mask(codes, _mm512_set1_epi8(0x40));
-  const __mmask64 bit7 = _mm512_movepi8_mask(codes);
+inline __m512i look_up_256_in_pieces(const std::uint8_t* table, __m512i bytes) {
+  const __m512i low = _mm512_and_si512(bytes, _mm512_set1_epi8(0x0f));
+  const __mmask64 bit4 = _mm512_test_epi8_mask(bytes, _mm512_set1_epi8(0x10));
+  const __mmask64 bit5 = _mm512_test_epi8_mask(bytes, _mm512_set1_epi8(0x20));
+  const __mmask64 bit6 = _mm512_test_epi8_mask(bytes, _mm512_set1_epi8(0x40));
+  const __mmask64 bit7 = _mm512_movepi8_mask(bytes);
   const auto two = [&](int number) {
     const __m512i even = _mm512_shuffle_epi8(piece(table, number), low);
     return _mm512_mask_shuffle_epi8(even, bit4, piece(table, number + 1), low);
@@ -28,9 +28,9 @@ inline __m512i look_up_256_in_pieces(const std::uint8_t* table, __m512i codes) {
 
 }  // namespace
 
-std::size_t filter_avx512bw(const FilterLevel* levels, int n_levels, std::int64_t begin,
-                            std::int64_t end, int threshold, std::int64_t* found) {
-  return filter_by_64(levels, n_levels, begin, end, threshold, found, look_up_256_in_pieces);
+std::size_t filter_avx512bw(const FilterPlane* planes, int n_planes, std::int64_t begin,
+                            std::int64_t end, int most, std::int64_t* found) {
+  return filter_by_64(planes, n_planes, begin, end, most, found, look_up_256_in_pieces);
 }
 
 }  // namespace anybit

@@ -34,7 +34,8 @@ class Running {
         best_(k, items.n_items),
         bound_(items, table, constant == nullptr ? 0.0f : *constant),
         simd_(simd),
-        n_filtered_(n_levels()) {}
+        bits_(layout_of(items.n_codewords).bits),
+        n_filtered_(n_planes()) {}
 
   // Goes over the items in [begin, end); must be called in the order of positions.
   void look_at(std::int64_t begin, std::int64_t end, std::vector<std::int64_t>& found) {
@@ -46,7 +47,8 @@ class Running {
     }
     while (at < end) {
       const std::int64_t stop = std::min(end, at + chunk_items_);
-      if (n_chunks_ == next_choice_) choose_levels(at, stop, found);
+      if (bound_.most() < 0) return;  // no item left can be among the best
+      if (n_chunks_ == next_choice_) choose_planes(at, stop, found);
       const std::size_t n_found = filter(n_filtered_, at, stop, found);
       for (std::size_t i = 0; i < n_found; ++i) score(found[i]);
       raise();
@@ -71,46 +73,69 @@ class Running {
     if (best_.threshold() > theta_) bound_.raise(theta_ = best_.threshold());
   }
 
-  int n_levels() const { return static_cast<int>(bound_.levels().size()); }
+  int n_planes() const { return static_cast<int>(bound_.planes().size()); }
 
   std::size_t filter(int n_filtered, std::int64_t begin, std::int64_t end,
                      std::vector<std::int64_t>& found) const {
-    return simd_.filter(bound_.levels().data(), n_filtered, begin, end,
-                        bound_.threshold(n_filtered), found.data());
+    return simd_.filter(bound_.planes().data(), n_filtered, begin, end, bound_.most(),
+                        found.data());
   }
 
-  // Chooses by how many levels to filter: with the first ones alone more items are left to score,
+  // Chooses by how many planes to filter: with the first ones alone more items are left to score,
   // but where the codes fall into classes most are hopeless after one or two. Tried on a sample,
   // seldom, and at first often, while the threshold still rises.
-  void choose_levels(std::int64_t begin, std::int64_t end, std::vector<std::int64_t>& found) {
+  void choose_planes(std::int64_t begin, std::int64_t end, std::vector<std::int64_t>& found) {
     end = std::min(end, begin + kSampleItems);
-    const float scoring = (4.0f + static_cast<float>(items_.planes.size())) /
-                          static_cast<float>(end - begin);
+    const float scoring =
+        (4.0f + static_cast<float>(items_.n_levels)) / static_cast<float>(end - begin);
     float filtering = 0.0f;
-    for (const FilterLevel& level : bound_.levels()) filtering += cost_of(level);
+    for (const FilterPlane& plane : bound_.planes()) filtering += cost_of(plane);
     float least = std::numeric_limits<float>::infinity();
-    for (int n_filtered = n_levels(); n_filtered >= 1; --n_filtered) {
-      if (bound_.threshold(n_filtered) == 0 && n_filtered < n_levels()) break;  // all are left
+    for (int n_filtered = n_planes(); n_filtered >= 1; --n_filtered) {
       const float left = scoring * static_cast<float>(filter(n_filtered, begin, end, found));
       if (filtering + left < least) least = filtering + left, n_filtered_ = n_filtered;
-      if (left > least) break;  // fewer levels leave more items still
-      filtering -= cost_of(bound_.levels()[static_cast<std::size_t>(n_filtered - 1)]);
+      if (left > least) break;  // fewer planes leave more items still
+      filtering -= cost_of(bound_.planes()[static_cast<std::size_t>(n_filtered - 1)]);
     }
     next_choice_ = n_chunks_ + std::min(kMostChunks, n_chunks_);
   }
 
-  float cost_of(const FilterLevel& level) const {
-    return level.width == 16 ? simd_.cost_16 : simd_.cost_256;
+  float cost_of(const FilterPlane& plane) const {
+    return plane.is_halved ? simd_.cost_halved : simd_.cost_256;
+  }
+
+  // The sum of the levels' entries, in their order, for codes of kBits bits.
+  template <int kBits>
+  float sum_as(std::int64_t i) const {
+    constexpr int kPerByte = 8 / kBits;
+    constexpr unsigned kMask = (1u << kBits) - 1;
+    const float* entries = table_;
+    float sum = -0.0f;  // plus any value: that value
+    int n_left = items_.n_levels;
+    for (const std::uint8_t* plane : items_.planes) {
+      unsigned byte = plane[i];
+      for (int n = std::min(n_left, kPerByte); n > 0; --n) {
+        sum += entries[byte & kMask];
+        entries += items_.n_codewords;
+        byte >>= kBits;
+      }
+      n_left -= kPerByte;
+    }
+    return sum;
+  }
+
+  float sum_of(std::int64_t i) const {
+    switch (bits_) {
+      case 1: return sum_as<1>(i);
+      case 2: return sum_as<2>(i);
+      case 4: return sum_as<4>(i);
+      default: return sum_as<8>(i);
+    }
   }
 
   void score(std::int64_t i) {
     if (items_.allowed != nullptr && items_.allowed[i] == 0) return;
-    float value = table_[items_.planes[0][i]];
-    const float* entries = table_;
-    for (std::size_t m = 1; m < items_.planes.size(); ++m) {
-      entries += items_.n_codewords;
-      value += entries[items_.planes[m][i]];
-    }
+    float value = sum_of(i);
     if (constant_ != nullptr) value += *constant_;
     if (items_.shift != nullptr) value -= items_.shift[i];
     if (items_.factor != nullptr) value *= items_.factor[i];
@@ -124,7 +149,8 @@ class Running {
   Best best_;
   Bound bound_;
   const SimdLevel& simd_;
-  int n_filtered_;       // levels that the filter looks at
+  int bits_;             // of a code in its byte
+  int n_filtered_;       // planes that the filter looks at
   std::int64_t chunk_items_ = kFirstItems;  // grows, as the threshold rises ever more slowly
   int n_chunks_ = 0;                        // chunks filtered so far
   int next_choice_ = 4;                     // chunk before which to choose again
@@ -141,7 +167,8 @@ struct Part {
 std::int64_t scan_part(const Items& items, const Queries& queries, const Part& part,
                        const SimdLevel& simd, Interrupt& interrupt,
                        const std::function<void(std::int64_t, const std::vector<Scored>&)>& take) {
-  const std::size_t table_size = items.planes.size() * static_cast<std::size_t>(items.n_codewords);
+  const std::size_t table_size =
+      static_cast<std::size_t>(items.n_levels) * static_cast<std::size_t>(items.n_codewords);
   std::vector<std::int64_t> found(kChunkItems);
   std::int64_t n_scored = 0;
   const std::int64_t tile = std::clamp<std::int64_t>(kTileCandidates / queries.k, 1, kTileQueries);

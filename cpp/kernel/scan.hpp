@@ -14,10 +14,25 @@
 
 namespace anybit {
 
+// How codes of K codewords lie in planes of bytes: with up to 16 codewords several levels to a byte,
+// the first in its lowest bits.
+struct PlaneLayout {
+  int bits;             // of one code, with its padding: 1, 2, 4 or 8
+  int levels_per_byte;
+
+  bool is_halved() const { return bits <= 4; }  // a byte is two symbols of 4 bits
+};
+
+inline PlaneLayout layout_of(int n_codewords) {
+  const int bits = n_codewords <= 2 ? 1 : n_codewords <= 4 ? 2 : n_codewords <= 16 ? 4 : 8;
+  return {bits, 8 / bits};
+}
+
 // What is searched. Nothing is copied or owned: planes may be a read-only memory map.
 struct Items {
-  std::vector<const std::uint8_t*> planes;  // L level planes of (N,) codes below n_codewords
-  int n_codewords = 0;                      // K, a power of two up to 256
+  std::vector<const std::uint8_t*> planes;  // (N,) bytes each, as many as n_levels need
+  int n_levels = 0;                         // L
+  int n_codewords = 0;                      // K, up to 256
   std::int64_t n_items = 0;                 // N
   const std::uint8_t* allowed = nullptr;    // (N,) 0 or 1, or null: all
   const float* shift = nullptr;             // (N,) or null

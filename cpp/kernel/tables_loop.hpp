@@ -7,10 +7,10 @@
 namespace anybit {
 namespace {
 
-// Columns that are summed at once: few enough for registers.
+// Columns that are summed at once, at most: few enough for registers.
 constexpr std::int64_t kColumns = 64;
 
-inline void add_columns(const float* part, const float* block, std::int64_t dim, std::int64_t width,
+__attribute__((always_inline)) inline void add_columns(const float* part, const float* block, std::int64_t dim, std::int64_t width,
                         std::int64_t n_columns, float* out) {
   float sums[kColumns];
   for (std::int64_t k = 0; k < n_columns; ++k) sums[k] = part[0] * block[k];
@@ -29,8 +29,11 @@ inline void make_tables(const TableTask& task) {
       const float* block = task.blocks + b * task.dim * task.width;
       float* out = task.tables + (q * task.n_blocks + b) * task.width;
       std::int64_t k = 0;
-      for (; k + kColumns <= task.width; k += kColumns) {  // a constant number: unrolled
+      for (; k + kColumns <= task.width; k += kColumns) {  // constant numbers: unrolled
         add_columns(part, block + k, task.dim, task.width, kColumns, out + k);
+      }
+      for (; k + 16 <= task.width; k += 16) {
+        add_columns(part, block + k, task.dim, task.width, 16, out + k);
       }
       if (k < task.width) {
         add_columns(part, block + k, task.dim, task.width, task.width - k, out + k);

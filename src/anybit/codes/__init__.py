@@ -1,7 +1,7 @@
 """Codebooks and codes as values: encode, decode, cut, look up, save and load."""
 
 from anybit.codes.codebooks import Codebooks
-from anybit.codes.codes import Codes, bits_per_level
+from anybit.codes.codes import Codes, bits_per_level, levels_of_bits
 from anybit.codes.folder import (
     ModelFolder,
     check_writable,
@@ -17,6 +17,7 @@ __all__ = [
     "bits_per_level",
     "check_writable",
     "codebooks_of",
+    "levels_of_bits",
     "read_model_folder",
     "write_model_folder",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from anybit.errors import DTypeError, OptionError, ShapeError
 from anybit.types import Int64Array, UInt8Array
 
-__all__ = ["Codes", "bits_per_level"]
+__all__ = ["Codes", "bits_per_level", "levels_of_bits"]
 
 
 def bits_per_level(n_codewords: int) -> int:

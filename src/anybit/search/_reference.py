@@ -8,17 +8,23 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from anybit.search._terms import ItemTerms
-from anybit.types import Float32Array, Int64Array, UInt8Array
+from anybit.search._terms import inverse_root
+from anybit.types import BoolArray, Float32Array, Int64Array
 
-__all__ = ["best_positions", "inner_products", "scan", "sum_levels"]
+if TYPE_CHECKING:
+    from anybit.search._ranking import Ranking
+
+__all__ = ["best_items", "best_positions", "inner_products", "sum_levels"]
 
 # Items of one block. Measured on 1 M items of 4 levels, one thread: 32,768 to 65,536 take about
 # 5 ms a query; 16,384 and 262,144 take about 7.
 BLOCK_ITEMS = 65_536
+# Queries of one block: their tables (64 x 16 levels x 256 codewords) stay within 1 MiB.
+_BLOCK_QUERIES = 64
 
 
 def inner_products(parts: Float32Array, blocks: Float32Array) -> Float32Array:
@@ -70,78 +76,109 @@ def best_positions(scores: Float32Array, k: int) -> Int64Array:
     return np.asarray(kept[order], dtype=np.int64)
 
 
-def scan(
-    tables: Float32Array,
-    planes: UInt8Array,
+def best_items(
+    ranking: Ranking,
+    queries: Float32Array,
     k: int,
-    *,
-    items: ItemTerms | None = None,
-    constants: Float32Array | None = None,
+    allowed: BoolArray | None = None,
     n_threads: int = 1,
 ) -> tuple[Int64Array, Float32Array]:
-    """Return the best `k` positions of every query and the values they were ranked by.
+    """Return the ids and scores of the best `k` items of every query.
 
-    The value of item i is ``r_i`` (the sum of its levels), then ``r_i + constants[q]``, then
-    ``r_i - shift[i]``, then ``r_i * factor[i]``, each step only where its array is given.
+    Items are ranked by ``r_i`` (the sum of its levels), then ``r_i + <q, offset>`` (cosine), then
+    ``r_i - shift[i]`` (l2), then ``r_i * factor[i]`` (cosine).
 
     Parameters
     ----------
-    tables : ndarray of shape (Q, L, K), float32
-    planes : ndarray of shape (L, N), uint8
-        Items in the order that decides ties.
+    ranking : Ranking
+    queries : ndarray of shape (Q, D), float32
     k : int
         At most the number of allowed items.
-    items : ItemTerms, optional
-        What belongs to the items beside their codes.
-    constants : ndarray of shape (Q,), float32, optional
-        Per query.
+    allowed : ndarray of shape (N,), bool, optional
+        Which items may be found; all, when left out.
     n_threads : int
         Over the queries.
 
     Returns
     -------
-    positions : ndarray of shape (Q, k), int64
-    values : ndarray of shape (Q, k), float32
+    ids : ndarray of shape (Q, k), int64
+    scores : ndarray of shape (Q, k), float32
 
     Notes
     -----
     Working memory is ``O(L * BLOCK_ITEMS + Q * (k + BLOCK_ITEMS))`` for each thread; no (Q, N)
     array is made.
     """
-    terms = ItemTerms() if items is None else items
-    n_queries = len(tables)
-    positions = np.empty((n_queries, k), dtype=np.int64)
-    values = np.empty((n_queries, k), dtype=np.float32)
+    n_queries = len(queries)
+    ids = np.empty((n_queries, k), dtype=np.int64)
+    scores = np.empty((n_queries, k), dtype=np.float32)
 
     def answer(part: slice) -> None:
-        own = None if constants is None else constants[part]
-        positions[part], values[part] = _scan_part(tables[part], planes, k, terms, own)
+        found, scores[part] = _best_of_part(ranking, queries[part], k, allowed)
+        ids[part] = found if ranking.ids is None else ranking.ids[found]
 
     cuts = np.linspace(0, n_queries, min(n_threads, max(1, n_queries)) + 1, dtype=int).tolist()
-    parts = [slice(*pair) for pair in pairwise(cuts)]
-    if len(parts) == 1:
-        answer(parts[0])
+    parts = [
+        slice(start, min(start + _BLOCK_QUERIES, stop))
+        for first, stop in pairwise(cuts)
+        for start in range(first, stop, _BLOCK_QUERIES)
+    ]
+    if n_threads == 1 or len(parts) == 1:
+        for part in parts:
+            answer(part)
     else:
-        with ThreadPoolExecutor(len(parts)) as pool:
+        with ThreadPoolExecutor(n_threads) as pool:
             list(pool.map(answer, parts))
-    return positions, values
+    return ids, scores
 
 
-def _scan_part(
+def _best_of_part(
+    ranking: Ranking, queries: Float32Array, k: int, allowed: BoolArray | None
+) -> tuple[Int64Array, Float32Array]:
+    """Return positions (Q, k) and scores (Q, k) of the best items."""
+    tables = ranking.maker.tables(queries, ranking.planes.n_levels)  # (Q, L, K)
+    constants = None  # (Q,)
+    if ranking.offset is not None:
+        constants = _row_products(queries, ranking.offset[None])
+    # Only for the cosine does the constant of a query change the ranking.
+    inside = constants if ranking.metric == "cosine" else None
+    positions, values = _scan(tables, ranking, k, allowed, inside)
+    if constants is not None and ranking.metric != "cosine":
+        values += constants[:, None]
+    if ranking.metric == "ip":
+        return positions, values
+    sq_lengths = _row_products(queries, queries)  # (Q,)
+    if ranking.metric == "l2":
+        # |q - x|^2 = |q|^2 - 2 (<q, x> - |x|^2 / 2)
+        return positions, 2 * values - sq_lengths[:, None]
+    return positions, values * inverse_root(sq_lengths)[:, None]
+
+
+def _row_products(first: Float32Array, second: Float32Array) -> Float32Array:
+    """Return the inner products of the rows of two arrays (Q or 1, D), added in order; (Q,)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = first[:, 0] * second[:, 0]
+        for dimension in range(1, first.shape[1]):
+            total += first[:, dimension] * second[:, dimension]
+    return total
+
+
+def _scan(
     tables: Float32Array,
-    planes: UInt8Array,
+    ranking: Ranking,
     k: int,
-    terms: ItemTerms,
+    allowed: BoolArray | None,
     constants: Float32Array | None,
 ) -> tuple[Int64Array, Float32Array]:
-    """Do the work of `scan` for some queries."""
-    n_queries, n_items = len(tables), planes.shape[1]
+    """Return the best positions (Q, k) by tables (Q, L, K), and the values they were ranked by."""
+    planes, terms = ranking.planes, ranking.terms
+    n_queries, n_items = len(tables), planes.n_items
     best = [np.empty(0, dtype=np.int64) for _ in range(n_queries)]
     best_values = [np.empty(0, dtype=np.float32) for _ in range(n_queries)]
     total = np.empty(min(BLOCK_ITEMS, n_items), dtype=np.float32)
     entry = np.empty_like(total)
     for start in range(0, n_items, BLOCK_ITEMS):
-        codes = planes[:, start : start + BLOCK_ITEMS].astype(np.int64)  # (L, n)
+        codes = planes.block(slice(start, start + BLOCK_ITEMS))  # (L, n)
         width = codes.shape[1]
         block = slice(start, start + width)
         values, spare = total[:width], entry[:width]
@@ -156,8 +193,8 @@ def _scan_part(
             held = best_values[query]
             # Later blocks hold higher positions: an equal score cannot displace a held one.
             is_fresh = values > held[-1] if len(held) == k else np.ones(width, dtype=np.bool_)
-            if terms.allowed is not None:
-                is_fresh &= terms.allowed[block]
+            if allowed is not None:
+                is_fresh &= allowed[block]
             fresh = np.flatnonzero(is_fresh)
             if len(fresh) == 0:
                 continue

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anybit.codes import Codebooks
-from anybit.search._scan import inner_products
+from anybit.search._reference import inner_products
 from anybit.types import Float32Array
 
 __all__ = ["TableMaker"]

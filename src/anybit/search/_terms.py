@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anybit.types import BoolArray, Float32Array, Metric, UInt8Array
+from anybit.types import Float32Array, Metric, UInt8Array
 
 __all__ = ["Bins", "ItemTerms", "inverse_root", "terms_of"]
 
@@ -30,12 +30,10 @@ class Bins:
 
 @dataclass(frozen=True, eq=False)
 class ItemTerms:
-    """Per item: whether it may be found, and what its sum of levels becomes.
+    """Per item: what its sum of levels becomes.
 
     Parameters
     ----------
-    allowed : ndarray of shape (N,), bool, optional
-        All, when left out.
     shift : ndarray of shape (N,), float32, optional
         Subtracted from the sum.
     factor : ndarray of shape (N,), float32, optional
@@ -44,7 +42,6 @@ class ItemTerms:
         Of the shift, or of the inverse of the factor.
     """
 
-    allowed: BoolArray | None = None
     shift: Float32Array | None = None
     factor: Float32Array | None = None
     bins: Bins | None = None

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from anybit.codes import Codebooks, Codes
-from anybit.errors import DataError, DTypeError, OptionError, ShapeError
-from anybit.search._scan import scan
+from anybit.codes import Codebooks, Codes, levels_of_bits
+from anybit.errors import DTypeError, OptionError, ShapeError
+from anybit.search._dispatch import Searcher
+from anybit.search._planes import BytePlanes
+from anybit.search._ranking import Ranking
 from anybit.search._tables import TableMaker
-from anybit.search._terms import ItemTerms, inverse_root, terms_of
-from anybit.types import METRICS, BoolArray, Float32Array, Int64Array, Metric, UInt8Array
+from anybit.search._terms import ItemTerms, terms_of
+from anybit.types import METRICS, BoolArray, Float32Array, Int64Array, Metric
 
 __all__ = ["Index", "SearchResult"]
-
-# Queries of one block: their tables (64 x 16 levels x 256 codewords) stay within 1 MiB.
-_BLOCK_QUERIES = 64
-_NO_TERMS = ItemTerms()
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,29 +98,25 @@ class Index:
         self.metric: Metric = codebooks.metric if metric is None else metric
         self._maker = TableMaker.of(codebooks)
         self._lock = threading.Lock()
-        self._terms: dict[int, ItemTerms] = {}
+        self._searchers: dict[int, Searcher] = {}
         self._order: Int64Array | None = None
-        if ids is None:
-            self.codes, self.ids = codes, np.arange(codes.n_items, dtype=np.int64)
-            return
-        ids = np.asarray(ids)
-        if ids.shape != (codes.n_items,):
-            raise ShapeError(f"ids must have shape ({codes.n_items},), got {ids.shape}.")
-        if ids.dtype.kind not in "iu":
-            raise DTypeError(f"ids must be integers, got {ids.dtype}.")
-        # Items are kept in the order of their ids: the lower position is then the lower id.
-        order = np.argsort(ids, kind="stable")
-        self.ids = np.ascontiguousarray(ids[order], dtype=np.int64)
-        if (self.ids[1:] == self.ids[:-1]).any():
-            repeated = self.ids[1:][self.ids[1:] == self.ids[:-1]][0]
-            raise OptionError(f"ids must be distinct, got {repeated} more than once.")
-        if (order[1:] < order[:-1]).any():
-            self._order, self.codes = order, codes.take(order)
-        else:
-            self.codes = codes
+        self._ids: Int64Array | None = None
+        if ids is not None:
+            self._ids, self._order = _in_order(np.asarray(ids), codes.n_items)
+        self._planes = BytePlanes.of(codes if self._order is None else codes.take(self._order))
+
+    @property
+    def ids(self) -> Int64Array:
+        """The ids (N,), ascending."""
+        return np.arange(len(self), dtype=np.int64) if self._ids is None else self._ids
+
+    @property
+    def codes(self) -> Codes:
+        """The codes in the order of the ids (a copy where codes share bytes)."""
+        return self._planes.codes()
 
     def __len__(self) -> int:
-        return self.codes.n_items
+        return self._planes.n_items
 
     def search(
         self,
@@ -160,23 +154,11 @@ class Index:
         queries = self._checked_queries(queries)
         if k < 1 or n_threads < 1:
             raise OptionError(f"k and n_threads must be at least 1, got {k} and {n_threads}.")
-        codes = self.codes if bits is None else self.codes.cut(bits)
-        if self.codebooks.kind == "product":
-            # Subspaces are no prefixes: this raises unless all of them are asked for.
-            self.codebooks.cut(codes.bits)
+        searcher = self._searcher(bits)
         allowed = None if where is None else self._allowed(where)
         n_allowed = len(self) if allowed is None else int(np.count_nonzero(allowed))
-        width = min(k, n_allowed)
-        ids = np.empty((len(queries), width), dtype=np.int64)
-        scores = np.empty((len(queries), width), dtype=np.float32)
-        if width == 0 or len(queries) == 0:
-            return SearchResult(ids, scores, codes.bits)
-        ranking = self._ranking(codes, allowed)
-        for start in range(0, len(queries), _BLOCK_QUERIES):
-            block = slice(start, start + _BLOCK_QUERIES)
-            found, scores[block] = ranking.best(queries[block], width, n_threads)
-            ids[block] = self.ids[found]
-        return SearchResult(ids, scores, codes.bits)
+        found, scores = searcher.best(queries, min(k, n_allowed), allowed, n_threads)
+        return SearchResult(found, scores, searcher.ranking.planes.bits)
 
     def _checked_queries(self, queries: Float32Array) -> Float32Array:
         queries = np.asarray(queries)
@@ -187,11 +169,7 @@ class Index:
             )
         if queries.dtype.kind not in "fiu":
             raise DTypeError(f"queries must be numbers, got {queries.dtype}.")
-        queries = np.ascontiguousarray(queries, dtype=np.float32)
-        if not np.isfinite(queries).all():
-            row = int(np.flatnonzero(~np.isfinite(queries).all(axis=1))[0])
-            raise DataError(f"queries must be finite, got NaN or infinity in query {row}.")
-        return queries
+        return np.ascontiguousarray(queries, dtype=np.float32)
 
     def _allowed(self, where: BoolArray | Int64Array) -> BoolArray:
         """Return which items (N,) may be found."""
@@ -207,53 +185,45 @@ class Index:
         # Ids that the index does not hold match nothing.
         return np.isin(self.ids, given, kind="sort")
 
-    def _ranking(self, codes: Codes, allowed: BoolArray | None) -> _Ranking:
-        """Gather what every query block needs: the allowed items and their terms."""
-        terms = self._terms_at(codes)
-        if allowed is not None:
-            terms = replace(terms, allowed=allowed)
-        return _Ranking(self._maker, self.codebooks.offset, self.metric, codes.planes, terms)
-
-    def _terms_at(self, codes: Codes) -> ItemTerms:
-        """Return what the metric needs of every item at this code length, kept."""
-        if self.metric == "ip":
-            return _NO_TERMS
+    def _searcher(self, bits: int | None) -> Searcher:
+        """Return what searches at this code length, kept for the next call."""
+        planes = self._planes
+        n_levels = planes.n_levels
+        if bits is not None:
+            n_levels = levels_of_bits(bits, planes.n_codewords, n_levels)
+        searcher = self._searchers.get(n_levels)
+        if searcher is not None:
+            return searcher
         with self._lock:
-            if codes.n_levels not in self._terms:
-                sq_norms = self.codebooks.sq_norms(codes)
-                self._terms[codes.n_levels] = terms_of(self.metric, sq_norms)
-            return self._terms[codes.n_levels]
+            if n_levels not in self._searchers:
+                self._searchers[n_levels] = self._new_searcher(planes.cut_levels(n_levels))
+            return self._searchers[n_levels]
+
+    def _new_searcher(self, planes: BytePlanes) -> Searcher:
+        if self.codebooks.kind == "product":
+            # Subspaces are no prefixes: this raises unless all of them are asked for.
+            self.codebooks.cut(planes.bits)
+        terms = ItemTerms()
+        if self.metric != "ip":
+            terms = terms_of(self.metric, self.codebooks.sq_norms(planes.codes()))
+        offset = self.codebooks.offset
+        return Searcher(Ranking(self._maker, offset, self.metric, planes, terms, self._ids))
 
 
-@dataclass(frozen=True, eq=False)
-class _Ranking:
-    """One code length over the items: level planes (L, N), and what comes to their sums."""
+def _in_order(
+    ids: np.ndarray[Any, Any], n_items: int
+) -> tuple[Int64Array, Int64Array | None]:
+    """Return ids in ascending order, and the order where it is not theirs.
 
-    maker: TableMaker
-    offset: Float32Array | None
-    metric: Metric
-    planes: UInt8Array
-    terms: ItemTerms
-
-    def best(
-        self, queries: Float32Array, k: int, n_threads: int
-    ) -> tuple[Int64Array, Float32Array]:
-        """Return positions (Q, k) and scores (Q, k) of the best items."""
-        tables = self.maker.tables(queries, len(self.planes))  # (Q, L, K)
-        constants = None  # (Q,)
-        if self.offset is not None:
-            constants = np.einsum("qd,d->q", queries, self.offset)
-        # Only for the cosine does the constant of a query change the ranking.
-        inside = constants if self.metric == "cosine" else None
-        positions, values = scan(
-            tables, self.planes, k, items=self.terms, constants=inside, n_threads=n_threads
-        )
-        if constants is not None and self.metric != "cosine":
-            values += constants[:, None]
-        if self.metric == "ip":
-            return positions, values
-        sq_lengths = np.einsum("qd,qd->q", queries, queries)  # (Q,)
-        if self.metric == "l2":
-            # |q - x|^2 = |q|^2 - 2 (<q, x> - |x|^2 / 2)
-            return positions, 2 * values - sq_lengths[:, None]
-        return positions, values * inverse_root(sq_lengths)[:, None]
+    Items are kept in the order of their ids: the lower position is then the lower id.
+    """
+    if ids.shape != (n_items,):
+        raise ShapeError(f"ids must have shape ({n_items},), got {ids.shape}.")
+    if ids.dtype.kind not in "iu":
+        raise DTypeError(f"ids must be integers, got {ids.dtype}.")
+    order = np.argsort(ids, kind="stable")
+    ordered = np.ascontiguousarray(ids[order], dtype=np.int64)
+    if (ordered[1:] == ordered[:-1]).any():
+        repeated = ordered[1:][ordered[1:] == ordered[:-1]][0]
+        raise OptionError(f"ids must be distinct, got {repeated} more than once.")
+    return ordered, (order if (order[1:] < order[:-1]).any() else None)
