@@ -6,6 +6,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <memory>
 #include <optional>
@@ -13,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "kernel/evaluation.hpp"
 #include "kernel/ranking.hpp"
 
 namespace nb = nanobind;
@@ -32,11 +34,15 @@ void require(bool is_true, const std::string& message) {
 }
 
 template <typename Array>
+const auto* data_of(const Array& array, std::size_t size, const char* name) {
+  require(array.size() == size, std::string(name) + " must have " + std::to_string(size) +
+                                    " entries, got " + std::to_string(array.size()) + ".");
+  return array.data();
+}
+
+template <typename Array>
 const auto* data_of(const std::optional<Array>& array, std::size_t size, const char* name) {
-  if (!array) return static_cast<decltype(array->data())>(nullptr);
-  require(array->size() == size, std::string(name) + " must have " + std::to_string(size) +
-                                     " entries, got " + std::to_string(array->size()) + ".");
-  return array->data();
+  return array ? data_of(*array, size, name) : static_cast<decltype(array->data())>(nullptr);
 }
 
 // A NumPy array that owns `values`.
@@ -62,6 +68,27 @@ anybit::Metric metric_named(const std::string& name) {
   throw std::invalid_argument("metric must be ip, l2 or cosine, got " + name + ".");
 }
 
+// Points `items` at codes of `n_levels`, after a look at their shape.
+void set_codes(anybit::Items& items, const Planes& planes, int n_levels, int n_codewords) {
+  require(n_levels >= 1 && n_levels <= 256,
+          "n_levels must be from 1 to 256, got " + std::to_string(n_levels) + ".");
+  require(n_codewords >= 2 && n_codewords <= 256 && (n_codewords & (n_codewords - 1)) == 0,
+          "n_codewords must be a power of two from 2 to 256, got " + std::to_string(n_codewords) +
+              ".");
+  const int per_byte = anybit::layout_of(n_codewords).levels_per_byte;
+  const auto n_planes = static_cast<std::size_t>((n_levels + per_byte - 1) / per_byte);
+  require(planes.shape(0) >= n_planes,
+          "planes must have at least " + std::to_string(n_planes) + " rows, got " +
+              std::to_string(planes.shape(0)) + ".");
+  require(planes.shape(1) <= 1 || planes.stride(1) == 1, "the rows of planes must be contiguous.");
+  for (std::size_t p = 0; p < n_planes; ++p) {
+    items.planes.push_back(planes.data() + static_cast<std::int64_t>(p) * planes.stride(0));
+  }
+  items.n_levels = n_levels;
+  items.n_codewords = n_codewords;
+  items.n_items = static_cast<std::int64_t>(planes.shape(1));
+}
+
 // One code length of an index, and the arrays that it looks at.
 class Ranking {
  public:
@@ -73,11 +100,8 @@ class Ranking {
       : blocks_(blocks), level_scales_(level_scales), rotation_(rotation), offset_(offset),
         planes_(planes), ids_(ids), shift_(shift), factor_(factor), bins_(bins),
         bin_floors_(bin_floors) {
-    require(n_levels >= 1 && n_levels <= 256,
-            "n_levels must be from 1 to 256, got " + std::to_string(n_levels) + ".");
-    require(n_codewords >= 2 && n_codewords <= 256 && (n_codewords & (n_codewords - 1)) == 0,
-            "n_codewords must be a power of two from 2 to 256, got " +
-                std::to_string(n_codewords) + ".");
+    anybit::Items& items = ranking_.items;
+    set_codes(items, planes, n_levels, n_codewords);
     const std::size_t n_blocks = blocks.shape(0), block_dim = blocks.shape(1);
     const auto levels = static_cast<std::size_t>(n_levels);
     require(blocks.shape(2) == static_cast<std::size_t>(n_codewords) && block_dim >= 1,
@@ -88,12 +112,7 @@ class Ranking {
     } else {
       require(n_blocks >= levels, "without level_scales there must be a block for every level.");
     }
-    const int per_byte = anybit::layout_of(n_codewords).levels_per_byte;
-    const std::size_t n_planes = (levels + per_byte - 1) / per_byte, n_items = planes.shape(1);
-    require(planes.shape(0) >= n_planes,
-            "planes must have at least " + std::to_string(n_planes) + " rows, got " +
-                std::to_string(planes.shape(0)) + ".");
-    require(n_items <= 1 || planes.stride(1) == 1, "the rows of planes must be contiguous.");
+    const std::size_t n_items = planes.shape(1);
     require(!(shift && factor), "shift and factor exclude each other.");
     require((shift || factor) == bins.has_value() && bins.has_value() == bin_floors.has_value(),
             "bins and bin_floors must come with shift or factor, and only then.");
@@ -107,13 +126,6 @@ class Ranking {
     dim_ = rotation ? rotation->shape(0) : offset ? offset->size() : 0;
     books.rotation = data_of(rotation, dim_ * dim_, "rotation");
     books.offset = data_of(offset, dim_, "offset");
-    anybit::Items& items = ranking_.items;
-    for (std::size_t p = 0; p < n_planes; ++p) {
-      items.planes.push_back(planes.data() + static_cast<std::int64_t>(p) * planes.stride(0));
-    }
-    items.n_levels = n_levels;
-    items.n_codewords = n_codewords;
-    items.n_items = static_cast<std::int64_t>(n_items);
     items.shift = data_of(shift, n_items, "shift");
     items.factor = data_of(factor, n_items, "factor");
     items.bins = data_of(bins, n_items, "bins");
@@ -173,6 +185,94 @@ class Ranking {
   std::optional<Rows<float>> bin_floors_;
 };
 
+anybit::Denominator denominator_named(const std::string& name) {
+  if (name == "found") return anybit::Denominator::kFound;
+  if (name == "reachable") return anybit::Denominator::kReachable;
+  if (name == "database") return anybit::Denominator::kDatabase;
+  throw std::invalid_argument("denominator must be found, reachable or database, got " + name + ".");
+}
+
+// A database that is evaluated, and the arrays that it looks at.
+class Evaluator {
+ public:
+  Evaluator(Planes planes, int n_codewords, std::vector<int> lengths, const std::string& metric,
+            std::optional<Matrix> norms, In<std::uint64_t, nb::ndim<2>> labels, std::int64_t at,
+            std::int64_t ndcg_at, const std::string& denominator, Rows<std::int64_t> ranks,
+            Rows<double> recall, Rows<double> harmonic, Rows<double> log_factorial,
+            Rows<double> discounts, Rows<double> discount_sums)
+      : planes_(planes), norms_(norms), labels_(labels), ranks_(ranks), recall_(recall),
+        harmonic_(harmonic), log_factorial_(log_factorial), discounts_(discounts),
+        discount_sums_(discount_sums) {
+    require(!lengths.empty() && std::is_sorted(lengths.begin(), lengths.end()) && lengths[0] >= 1,
+            "lengths must be ascending numbers of levels.");
+    set_codes(task_.items, planes, lengths.back(), n_codewords);
+    const std::size_t n_items = planes.shape(1);
+    require(n_items >= 1 && n_items < (std::size_t{1} << 32), "there must be items, below 2^32.");
+    task_.metric = metric_named(metric);
+    task_.lengths = std::move(lengths);
+    const std::size_t n_lengths = task_.lengths.size();
+    require(norms.has_value() == (task_.metric != anybit::Metric::kInnerProduct),
+            "norms must be given for l2 and cosine, and only there.");
+    data_of(norms, n_lengths * n_items, "norms");
+    for (std::size_t length = 0; length < n_lengths; ++length) {
+      task_.norms.push_back(norms ? norms->data() + length * n_items : nullptr);
+    }
+    require(labels.shape(1) == n_items, "labels must have one column per item.");
+    task_.item_labels = labels.data();
+    task_.n_words = static_cast<std::int64_t>(labels.shape(0));
+    anybit::MeasureTables& tables = task_.tables;
+    tables.n_items = static_cast<std::int64_t>(n_items);
+    require(at >= 1 && at <= tables.n_items && ndcg_at >= 1 && ndcg_at <= tables.n_items,
+            "at and ndcg_at must be from 1 to the number of items.");
+    tables.at = at;
+    tables.ndcg_at = ndcg_at;
+    tables.denominator = denominator_named(denominator);
+    tables.ranks = ranks.data();
+    tables.n_ranks = static_cast<std::int64_t>(ranks.size());
+    tables.recall = recall.data();
+    tables.n_recall = static_cast<std::int64_t>(recall.size());
+    const auto n_discounts = static_cast<std::size_t>(ndcg_at);
+    tables.harmonic = data_of(harmonic, n_items + 1, "harmonic");
+    tables.log_factorial = data_of(log_factorial, n_items + 1, "log_factorial");
+    tables.discounts = data_of(discounts, n_discounts, "discounts");
+    tables.discount_sums = data_of(discount_sums, n_discounts + 1, "discount_sums");
+  }
+
+  void add(Blocks tables, Rows<float> constants, In<std::uint64_t, nb::ndim<2>> labels,
+           std::optional<Matrix> float_scores,
+           nb::ndarray<double, nb::numpy, nb::device::cpu, nb::c_contig, nb::ndim<2>> totals) const {
+    const std::size_t n_queries = tables.shape(0);
+    const auto n_items = static_cast<std::size_t>(task_.items.n_items);
+    require(tables.shape(1) == static_cast<std::size_t>(task_.lengths.back()) &&
+                tables.shape(2) == static_cast<std::size_t>(task_.items.n_codewords),
+            "tables must have the levels and codewords of the codes.");
+    require(labels.shape(0) == n_queries &&
+                labels.shape(1) == static_cast<std::size_t>(task_.n_words),
+            "labels must have one row per query.");
+    require(totals.shape(0) == task_.lengths.size() + float_scores.has_value() &&
+                totals.shape(1) == static_cast<std::size_t>(task_.tables.n_columns()),
+            "totals must have one row per length, and one for float scores.");
+    anybit::EvaluationQueries queries;
+    queries.tables = tables.data();
+    queries.constants = data_of(constants, n_queries, "constants");
+    queries.labels = labels.data();
+    queries.float_scores = data_of(float_scores, n_queries * n_items, "float_scores");
+    queries.n_queries = static_cast<std::int64_t>(n_queries);
+    double* out = totals.data();
+    const nb::gil_scoped_release release;
+    anybit::Measurer measurer(task_.tables);
+    anybit::evaluate(task_, queries, measurer, out);
+  }
+
+ private:
+  anybit::Evaluation task_;  // points into the arrays
+  Planes planes_;
+  std::optional<Matrix> norms_;
+  In<std::uint64_t, nb::ndim<2>> labels_;
+  Rows<std::int64_t> ranks_;
+  Rows<double> recall_, harmonic_, log_factorial_, discounts_, discount_sums_;
+};
+
 }  // namespace
 
 NB_MODULE(_kernel, module) {
@@ -193,6 +293,21 @@ NB_MODULE(_kernel, module) {
       .def("best", &Ranking::best, nb::arg("queries").noconvert(), nb::arg("k"),
            nb::arg("allowed").noconvert().none(), nb::arg("n_threads"), nb::arg("simd"),
            "Return ids (Q, k) and scores (Q, k) of the best items.");
+  nb::class_<Evaluator>(module, "Evaluator", "A database whose retrieval is measured.")
+      .def(nb::init<Planes, int, std::vector<int>, const std::string&, std::optional<Matrix>,
+                    In<std::uint64_t, nb::ndim<2>>, std::int64_t, std::int64_t, const std::string&,
+                    Rows<std::int64_t>, Rows<double>, Rows<double>, Rows<double>, Rows<double>,
+                    Rows<double>>(),
+           nb::kw_only(), nb::arg("planes").noconvert(), nb::arg("n_codewords"),
+           nb::arg("lengths"), nb::arg("metric"), nb::arg("norms").noconvert().none(),
+           nb::arg("labels").noconvert(), nb::arg("at"), nb::arg("ndcg_at"),
+           nb::arg("denominator"), nb::arg("ranks").noconvert(), nb::arg("recall").noconvert(),
+           nb::arg("harmonic").noconvert(), nb::arg("log_factorial").noconvert(),
+           nb::arg("discounts").noconvert(), nb::arg("discount_sums").noconvert())
+      .def("add", &Evaluator::add, nb::arg("tables").noconvert(),
+           nb::arg("constants").noconvert(), nb::arg("labels").noconvert(),
+           nb::arg("float_scores").noconvert().none(), nb::arg("totals").noconvert(),
+           "Add the measures of queries, in their order, to totals.");
   module.def("simd_levels", [] {
     std::vector<std::string> names;
     for (const anybit::SimdLevel& level : anybit::available_simd_levels()) {

@@ -1,5 +1,6 @@
 """Codebooks and codes as values: encode, decode, cut, look up, save and load."""
 
+from anybit.codes.byte_planes import BytePlanes
 from anybit.codes.codebooks import Codebooks
 from anybit.codes.codes import Codes, bits_per_level, levels_of_bits
 from anybit.codes.folder import (
@@ -11,6 +12,7 @@ from anybit.codes.folder import (
 )
 
 __all__ = [
+    "BytePlanes",
     "Codebooks",
     "Codes",
     "ModelFolder",

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anybit.codes import Codebooks, Codes
+from anybit.codes import BytePlanes, Codebooks, Codes
 from anybit.errors import DataError, OptionError, ShapeError
-from anybit.evaluation.level_sums import LevelSums
-from anybit.evaluation.measure import SCALARS, Measurer, MeasureTables
+from anybit.evaluation.adder import LengthScores, MeasureAdder, NumpyAdder
+from anybit.evaluation.measure import SCALARS, MeasureTables
 from anybit.evaluation.options import EvaluationOptions
 from anybit.evaluation.ranking import LabelMasks
 from anybit.evaluation.results import Evaluation
 from anybit.evaluation.summary import LengthInfo, curve_ranks, summarise
+from anybit.search import kernel
 from anybit.types import METRICS, Float32Array, Metric, ProgressCallback
 
 if TYPE_CHECKING:
@@ -71,68 +71,79 @@ class _Task:
 
     codebooks: Codebooks
     metric: Metric
-    level_sums: LevelSums
+    codes: Codes  # of the longest length
     levels: tuple[int, ...]  # ascending
     queries: Float32Array  # (Q, D)
     features: Float32Array | None  # (N, D)
-    norms: dict[int | None, Float32Array]  # by level count, None = float features; (N,)
+    norms: Float32Array | None  # (lengths, N): half the squares (l2), or lengths (cosine)
+    float_norms: Float32Array | None  # (N,) of the features, the same
     query_masks: LabelMasks
     item_masks: LabelMasks
     max_gain: int
     n_classes: int
     tables: MeasureTables
-    local: threading.local = field(default_factory=threading.local)
+
+    def __post_init__(self) -> None:
+        self.adder: MeasureAdder = self._compiled() or self._twin()
+
+    def _compiled(self) -> MeasureAdder | None:
+        """Hand the arrays to the compiled kernel, where there is one."""
+        compiled = kernel()
+        if compiled is None:
+            return None
+        tables = self.tables
+        adder: MeasureAdder = compiled.Evaluator(
+            planes=BytePlanes.of(self.codes).values,
+            n_codewords=self.codes.n_codewords,
+            lengths=list(self.levels),
+            metric=self.metric,
+            norms=self.norms,
+            labels=self.item_masks.words,
+            at=tables.at,
+            ndcg_at=tables.ndcg_at,
+            denominator=tables.denominator,
+            ranks=tables.ranks,
+            recall=tables.recall,
+            harmonic=tables.ties.harmonic,
+            log_factorial=tables.ties.log_factorial,
+            discounts=tables.discounts,
+            discount_sums=tables.discount_sums,
+        )
+        return adder
+
+    def _twin(self) -> MeasureAdder:
+        scores = LengthScores(self.codes, self.levels, self.metric, self.norms)
+        return NumpyAdder(scores, self.item_masks, self.max_gain, self.tables)
 
     def block(self, start: int) -> NDArray[np.float64]:
         """Return the summed measures of one block of queries; (lengths, columns)."""
-        measurer = self._measurer()
         queries = self.queries[start : start + _BLOCK_QUERIES]  # (B, D)
         totals = np.zeros((len(self.levels) + (self.features is not None), self.tables.n_columns))
         lut = self.codebooks.lut(queries, self.levels[-1])  # (B, L, K)
         offsets = np.zeros(len(queries), dtype=np.float32)  # (B,)
         if self.codebooks.offset is not None:
             offsets = queries @ self.codebooks.offset
-        sums = np.empty(len(self.item_masks), dtype=np.float32)
-        floats = self._float_scores(queries)
-        for number in range(len(queries)):
-            mask = self.query_masks.words[:, start + number]
-            low_keys = measurer.ranker.low_keys(self.item_masks.shared_with(mask))
-            row = 0
-            for n_levels in self.level_sums.sums(lut[number], sums):
-                if n_levels in self.levels:
-                    scores = self._scores(sums, offsets[number], n_levels)
-                    totals[row] += measurer.row(scores, low_keys)
-                    row += 1
-            if self.features is not None:
-                totals[row] += measurer.row(next(floats), low_keys)
+        masks = np.ascontiguousarray(self.query_masks.words[:, start : start + len(queries)].T)
+        for part, floats in self._float_scores(queries):
+            self.adder.add(lut[part], offsets[part], masks[part], floats, totals)
         return totals
 
-    def _measurer(self) -> Measurer:
-        if not hasattr(self.local, "measurer"):
-            self.local.measurer = Measurer(self.tables, len(self.item_masks), self.max_gain)
-        measurer: Measurer = self.local.measurer
-        return measurer
-
-    def _scores(self, sums: Float32Array, offset: np.float32, n_levels: int) -> Float32Array:
-        """Turn level sums (N,) into scores; terms equal for all items are left out."""
-        if self.metric == "ip":
-            return sums.copy()
-        if self.metric == "l2":
-            return sums - self.norms[n_levels]
-        return (sums + offset) / self.norms[n_levels]
-
-    def _float_scores(self, queries: Float32Array) -> Iterator[Float32Array]:
-        """Yield the scores (N,) of one query after another with the uncompressed items."""
+    def _float_scores(
+        self, queries: Float32Array
+    ) -> Iterator[tuple[slice, Float32Array | None]]:
+        """Yield queries, some at a time, and their scores (b, N) with the uncompressed items."""
         if self.features is None:
+            yield slice(None), None
             return
         step = max(1, _FLOAT_BLOCK_BYTES // (4 * max(1, len(self.features))))
         for start in range(0, len(queries), step):
-            products = queries[start : start + step] @ self.features.T  # (b, N)
+            part = slice(start, start + step)
+            products = queries[part] @ self.features.T  # (b, N)
             if self.metric == "l2":
-                products -= self.norms[None]
+                products -= self.float_norms
             elif self.metric == "cosine":
-                products /= self.norms[None]
-            yield from products
+                products /= self.float_norms
+            yield part, products
 
 
 def evaluate(
@@ -234,16 +245,20 @@ def _prepare(data: EvaluationInput, options: EvaluationOptions) -> tuple[_Task, 
     features = data.database_features
     if features is not None:
         features = np.ascontiguousarray(features, dtype=np.float32)
+    float_norms = None
+    if features is not None and metric != "ip":
+        float_norms = _norm_term(metric, np.einsum("nd,nd->n", features, features))
     query_labels, item_labels = _same_classes(data.query_labels, data.database_labels)
     item_masks, query_masks = LabelMasks(item_labels), LabelMasks(query_labels)
     task = _Task(
         codebooks=data.codebooks,
         metric=metric,
-        level_sums=LevelSums(codes, levels[-1]),
+        codes=codes.cut_levels(levels[-1]),
         levels=levels,
         queries=queries,
         features=features,
-        norms=_norms(data.codebooks, codes, levels, features, metric),
+        norms=_norms(data.codebooks, codes, levels, metric),
+        float_norms=float_norms,
         query_masks=query_masks,
         item_masks=item_masks,
         max_gain=max(1, int(item_masks.label_counts().max())),
@@ -256,27 +271,21 @@ def _prepare(data: EvaluationInput, options: EvaluationOptions) -> tuple[_Task, 
 
 
 def _norms(
-    codebooks: Codebooks,
-    codes: Codes,
-    levels: tuple[int, ...],
-    features: Float32Array | None,
-    metric: Metric,
-) -> dict[int | None, Float32Array]:
-    """Return by level count what l2 takes off (half the squared norm) or cosine divides by."""
+    codebooks: Codebooks, codes: Codes, levels: tuple[int, ...], metric: Metric
+) -> Float32Array | None:
+    """Return what the metric needs of the items at each length, (lengths, N)."""
     if metric == "ip":
-        return {}
-    squares: dict[int | None, Float32Array] = {
-        n_levels: codebooks.sq_norms(codes.cut_levels(n_levels)) for n_levels in levels
-    }
-    if features is not None:
-        squares[None] = np.einsum("nd,nd->n", features, features)
+        return None
+    squares = [codebooks.sq_norms(codes.cut_levels(n_levels)) for n_levels in levels]
+    return np.stack([_norm_term(metric, square) for square in squares])
+
+
+def _norm_term(metric: Metric, squares: Float32Array) -> Float32Array:
+    """Return what l2 takes off (half the squared norms) or the cosine divides by; (N,)."""
     if metric == "l2":
-        return {key: square / np.float32(2) for key, square in squares.items()}
+        return squares / np.float32(2)
     # A vector of length 0 has no direction: dividing by infinity gives it the score 0.
-    return {
-        key: np.where(square > 0, np.sqrt(square), np.float32(np.inf))
-        for key, square in squares.items()
-    }
+    return np.where(squares > 0, np.sqrt(squares), np.float32(np.inf))
 
 
 def _same_classes(query_labels: Labels, item_labels: Labels) -> tuple[Labels, Labels]:

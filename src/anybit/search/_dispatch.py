@@ -14,7 +14,7 @@ from anybit.search import _reference
 from anybit.search._ranking import Ranking
 from anybit.types import BoolArray, Float32Array, Int64Array
 
-__all__ = ["Searcher", "simd_level", "simd_levels"]
+__all__ = ["Searcher", "kernel", "simd_level", "simd_levels"]
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +59,11 @@ def simd_level() -> str:
     if named not in _LEVELS:
         raise OptionError(f"ANYBIT_SIMD must be one of {', '.join(_LEVELS)} here, got {named}.")
     return named
+
+
+def kernel() -> Any | None:
+    """Return the compiled module, or None where NumPy does its work (see `simd_level`)."""
+    return None if simd_level() == NUMPY else _kernel
 
 
 class Searcher:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from anybit.search._planes import BytePlanes
+from anybit.codes import BytePlanes
 from anybit.search._tables import TableMaker
 from anybit.search._terms import ItemTerms
 from anybit.types import Float32Array, Int64Array, Metric

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from anybit.codes import Codebooks, Codes, levels_of_bits
+from anybit.codes import BytePlanes, Codebooks, Codes, levels_of_bits
 from anybit.errors import DTypeError, OptionError, ShapeError
 from anybit.search._dispatch import Searcher
-from anybit.search._planes import BytePlanes
 from anybit.search._ranking import Ranking
 from anybit.search._tables import TableMaker
 from anybit.search._terms import ItemTerms, terms_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anybit.codes import Codes, bits_per_level
+from anybit.codes.codes import Codes, bits_per_level
 from anybit.types import Int64Array, UInt8Array
 
 __all__ = ["BytePlanes"]
