@@ -1,8 +1,10 @@
 // Tests of the kernel without Python, for sanitizers, emulators and older processors.
 //
-// Every filter against a plain loop, and the scan against a full sort; random, tied and edge cases.
+// Every filter against a plain loop, the scan and the ranking of an evaluation against a full sort;
+// random, tied and edge cases.
 // Prints what ran; the exit status is 1 after a failure.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <numeric>
@@ -11,11 +13,12 @@
 #include <vector>
 
 #include "kernel/best.hpp"
+#include "kernel/evaluation.hpp"
 #include "kernel/scan.hpp"
 
 namespace {
 
-using anybit::FilterLevel;
+using anybit::FilterPlane;
 using anybit::SimdLevel;
 
 int n_failures = 0;
@@ -44,36 +47,57 @@ std::vector<std::uint8_t> bytes(std::size_t size, int below, std::mt19937& rando
   return values;
 }
 
-void test_filter(const SimdLevel& simd, int n_levels, int width, std::int64_t n_items,
+int entry_of(const FilterPlane& plane, std::int64_t i) {
+  const int byte = plane.bytes[i];
+  return plane.is_halved ? plane.table[byte & 15] + plane.table[16 + (byte >> 4)] : plane.table[byte];
+}
+
+void test_filter(const SimdLevel& simd, int n_planes, bool is_halved, std::int64_t n_items,
                  std::mt19937& random) {
-  std::vector<std::vector<std::uint8_t>> codes, tables;
-  std::vector<FilterLevel> levels;
-  for (int level = 0; level < n_levels; ++level) {
-    const int own = level + 1 == n_levels && random() % 2 ? 256 : width;  // a last level of bins
-    codes.push_back(bytes(static_cast<std::size_t>(n_items), own, random));
-    tables.push_back(bytes(static_cast<std::size_t>(own), 256, random));
+  std::vector<std::vector<std::uint8_t>> values, tables;
+  std::vector<FilterPlane> planes;
+  for (int number = 0; number < n_planes; ++number) {
+    const bool is_last = number + 1 == n_planes && random() % 2;  // a last plane of bins
+    values.push_back(bytes(static_cast<std::size_t>(n_items), 256, random));
+    tables.push_back(bytes(256, 1 + static_cast<int>(random() % 256), random));
     if (random() % 8 == 0) std::fill(tables.back().begin(), tables.back().end(), 255);
-    levels.push_back({nullptr, nullptr, own});
+    planes.push_back({nullptr, nullptr, is_halved && !is_last});
   }
-  for (int level = 0; level < n_levels; ++level) {
-    levels[static_cast<std::size_t>(level)].codes = codes[static_cast<std::size_t>(level)].data();
-    levels[static_cast<std::size_t>(level)].table = tables[static_cast<std::size_t>(level)].data();
+  for (std::size_t number = 0; number < planes.size(); ++number) {
+    planes[number].bytes = values[number].data();
+    planes[number].table = tables[number].data();
   }
-  for (const int threshold : {0, 1, 100 * n_levels, 190 * n_levels, 255 * n_levels, 255 * n_levels + 1}) {
+  for (const int most : {0, 1, 100, 200, 253, 254}) {
     const std::int64_t begin = n_items > 3 ? static_cast<std::int64_t>(random() % 3) : 0;
     std::vector<std::int64_t> expected, found(static_cast<std::size_t>(n_items - begin));
     for (std::int64_t i = begin; i < n_items; ++i) {
       int sum = 0;
-      for (const FilterLevel& level : levels) sum += level.table[level.codes[i]];
-      if (sum >= threshold) expected.push_back(i);
+      for (const FilterPlane& plane : planes) sum += entry_of(plane, i);
+      if (sum <= most) expected.push_back(i);
     }
     const std::size_t n_found =
-        simd.filter(levels.data(), n_levels, begin, n_items, threshold, found.data());
+        simd.filter(planes.data(), n_planes, begin, n_items, most, found.data());
     found.resize(n_found);
-    check(found == expected, simd.name + " filter, " + std::to_string(n_levels) + " levels of " +
-                                 std::to_string(width) + ", " + std::to_string(n_items) +
-                                 " items, threshold " + std::to_string(threshold));
+    check(found == expected, simd.name + " filter, " + std::to_string(n_planes) + " planes, " +
+                                 std::to_string(n_items) + " items, at most " +
+                                 std::to_string(most));
   }
+}
+
+// Level planes (L, N) put into planes of bytes.
+std::vector<std::vector<std::uint8_t>> packed(const std::vector<std::uint8_t>& codes, int n_levels,
+                                              std::int64_t n_items, int n_codewords) {
+  const anybit::PlaneLayout layout = anybit::layout_of(n_codewords);
+  std::vector<std::vector<std::uint8_t>> planes;
+  for (int level = 0; level < n_levels; ++level) {
+    const int within = level % layout.levels_per_byte;
+    if (within == 0) planes.emplace_back(static_cast<std::size_t>(n_items));
+    for (std::size_t i = 0; i < planes.back().size(); ++i) {
+      const int code = codes[static_cast<std::size_t>(level * n_items) + i];
+      planes.back()[i] = static_cast<std::uint8_t>(planes.back()[i] | code << (within * layout.bits));
+    }
+  }
+  return planes;
 }
 
 void test_scan(const SimdLevel& simd, int n_levels, int n_codewords, std::int64_t n_items,
@@ -83,8 +107,10 @@ void test_scan(const SimdLevel& simd, int n_levels, int n_codewords, std::int64_
   std::vector<float> tables(static_cast<std::size_t>(n_queries * n_levels * n_codewords));
   for (float& entry : tables) entry = is_tied ? static_cast<float>(random() % 3) : normal(random);
   const auto codes = bytes(static_cast<std::size_t>(n_levels * n_items), n_codewords, random);
+  const auto planes = packed(codes, n_levels, n_items, n_codewords);
   anybit::Items items;
-  for (int level = 0; level < n_levels; ++level) items.planes.push_back(codes.data() + level * n_items);
+  for (const auto& plane : planes) items.planes.push_back(plane.data());
+  items.n_levels = n_levels;
   items.n_codewords = n_codewords;
   items.n_items = n_items;
   std::vector<std::uint8_t> allowed(static_cast<std::size_t>(n_items), 1);
@@ -108,9 +134,9 @@ void test_scan(const SimdLevel& simd, int n_levels, int n_codewords, std::int64_
     for (std::int64_t i = 0; i < n_items; ++i) {
       if (!allowed[static_cast<std::size_t>(i)]) continue;
       const float* table = tables.data() + q * n_levels * n_codewords;
-      float value = table[items.planes[0][i]];
+      float value = table[codes[static_cast<std::size_t>(i)]];
       for (int level = 1; level < n_levels; ++level) {
-        value += table[level * n_codewords + items.planes[static_cast<std::size_t>(level)][i]];
+        value += table[level * n_codewords + codes[static_cast<std::size_t>(level * n_items + i)]];
       }
       all.push_back({value, i});
     }
@@ -125,6 +151,58 @@ void test_scan(const SimdLevel& simd, int n_levels, int n_codewords, std::int64_
                        std::to_string(n_codewords) + ", " + std::to_string(n_items) +
                        " items, k " + std::to_string(k) + ", threads " +
                        std::to_string(n_threads));
+  }
+}
+
+// Precision at every rank against a full sort: a wrong order anywhere shows.
+void test_measurer(std::int64_t n_items, int kind, std::mt19937& random) {
+  std::normal_distribution<float> normal;
+  std::vector<float> scores(static_cast<std::size_t>(n_items));
+  std::vector<std::uint32_t> gains(scores.size());
+  for (float& score : scores) {
+    score = normal(random);
+    if (kind == 1) score = std::round(score * 2);    // ties, and zeros of both signs
+    if (kind == 2) score = score * 1e-30f - 1.0f;    // all alike
+    if (kind == 3 && random() % 64 == 0) score *= 1e30f;  // nearly all in one place
+  }
+  for (auto& gain : gains) gain = random() % 4 == 0 ? 1 + random() % 3 : 0;
+  std::vector<std::size_t> order(scores.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
+  const auto size = static_cast<std::size_t>(n_items);
+  std::vector<std::int64_t> ranks(size);
+  std::iota(ranks.begin(), ranks.end(), 1);
+  std::vector<double> harmonic(size + 1), logs(size + 1), discounts(1, 1.0), discount_sums{0.0, 1.0};
+  for (std::size_t n = 1; n <= size; ++n) {
+    harmonic[n] = harmonic[n - 1] + 1.0 / static_cast<double>(n);
+    logs[n] = logs[n - 1] + std::log(static_cast<double>(n));
+  }
+  anybit::MeasureTables tables;
+  tables.n_items = n_items;
+  tables.at = (n_items + 1) / 2;
+  tables.ndcg_at = 1;
+  tables.ranks = ranks.data();
+  tables.n_ranks = n_items;
+  tables.harmonic = harmonic.data();
+  tables.log_factorial = logs.data();
+  tables.discounts = discounts.data();
+  tables.discount_sums = discount_sums.data();
+  std::vector<double> row(static_cast<std::size_t>(tables.n_columns()));
+  anybit::Measurer measurer(tables);
+  for (int round = 1; round <= 2; ++round) {  // the memory is used again
+    measurer.add(scores.data(), gains.data(), row.data());
+    bool is_same = true;
+    double n_found = 0.0;
+    for (std::size_t rank = 0; rank < size; ++rank) {
+      n_found += gains[order[rank]] != 0;
+      const double found = row[anybit::MeasureTables::kScalars + rank] / round;
+      is_same &= std::fabs(found - n_found / static_cast<double>(rank + 1)) < 1e-12;
+    }
+    if (n_found > 0) {
+      check(is_same, "ranking of " + std::to_string(n_items) + ", kind " + std::to_string(kind));
+      check(row[6] <= row[5] + 1e-9 && row[5] <= row[7] + 1e-9, "worst <= expected <= best");
+    }
   }
 }
 
@@ -164,15 +242,15 @@ void test_tables(const SimdLevel& simd, std::int64_t dim, std::int64_t width,
 int main() {
   std::mt19937 random(1);
   for (const SimdLevel& simd : levels_to_test()) {
-    for (int n_levels = 1; n_levels <= 17; ++n_levels) {
-      for (const int width : {16, 256}) {
+    for (int n_planes = 1; n_planes <= 17; ++n_planes) {
+      for (const bool is_halved : {true, false}) {
         for (const std::int64_t n_items : {0, 1, 15, 16, 31, 32, 33, 63, 64, 65, 300, 1000}) {
-          test_filter(simd, n_levels, width, n_items, random);
+          test_filter(simd, n_planes, is_halved, n_items, random);
         }
       }
     }
     for (const int n_levels : {1, 3, 4, 8, 16}) {
-      for (const int n_codewords : {2, 16, 32, 256}) {
+      for (const int n_codewords : {2, 4, 16, 32, 256}) {
         for (const std::int64_t n_items : {1, 100, 5000, 20000}) {
           for (const std::int64_t k : {1, 10, 1000}) {
             const bool is_tied = random() % 2;
@@ -185,6 +263,9 @@ int main() {
       for (const std::int64_t width : {2, 16, 64, 100, 256}) test_tables(simd, dim, width, random);
     }
     std::printf("%s: done\n", simd.name.c_str());
+  }
+  for (int kind = 0; kind < 4; ++kind) {
+    for (const std::int64_t n_items : {1, 2, 100, 3000}) test_measurer(n_items, kind, random);
   }
   return n_failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

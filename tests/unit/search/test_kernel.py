@@ -10,30 +10,58 @@ import threading
 import numpy as np
 import pytest
 
-from anybit.codes import Codebooks, Codes
+from anybit.codes import BytePlanes, Codebooks, Codes
 from anybit.errors import DataError, OptionError
-from anybit.search import Index, _reference, _scan
-from anybit.search._scan import NUMPY, scan, simd_level, simd_levels
+from anybit.search import Index, _dispatch, _reference
+from anybit.search._dispatch import NUMPY, Searcher, simd_level, simd_levels
+from anybit.search._ranking import Ranking
+from anybit.search._tables import TableMaker
 from anybit.search._terms import ItemTerms, terms_of
 
 COMPILED = [level for level in simd_levels() if level != NUMPY]
 needs_kernel = pytest.mark.skipif(not COMPILED, reason="built without a compiler")
 
 
-def assert_same(tables, planes, k, **options):
-    """Compare every compiled path, on one thread and on three, with the twin."""
-    expected = _reference.scan(tables, planes, k, **options)
+def ranking_of(tables, planes, *, metric="ip", terms=None, constants=None, ids=None):
+    """Return a ranking, and queries, whose look-up tables are `tables` (Q, L, K).
+
+    Codewords hold a table entry for every query, and each query picks its own: products with 0
+    and 1 change no bit but the sign of a zero.
+    """
+    n_queries, n_levels, n_codewords = tables.shape
+    codebooks = Codebooks.product(np.ascontiguousarray(tables.transpose(1, 2, 0)))
+    queries = np.tile(np.eye(n_queries, dtype=np.float32), n_levels)  # (Q, L * Q)
+    offset = None
+    if constants is not None:
+        offset = np.zeros(n_levels * n_queries, dtype=np.float32)
+        offset[:n_queries] = constants
+    ranking = Ranking(
+        TableMaker.of(codebooks),
+        offset,
+        metric,
+        BytePlanes.of(Codes(planes, n_codewords)),
+        ItemTerms() if terms is None else terms,
+        ids,
+    )
+    return ranking, queries
+
+
+def assert_same(ranking, queries, k, allowed=None):
+    """Compare every compiled path, on one thread and on three, with the twin; return its answer."""
+    expected = _reference.best_items(ranking, queries, k, allowed)
+    searcher = Searcher(ranking)
     for level in COMPILED:
         for n_threads in (1, 3):
             os.environ["ANYBIT_SIMD"] = level
             try:
-                found = scan(tables, planes, k, n_threads=n_threads, **options)
+                found = searcher.best(queries, k, allowed, n_threads)
             finally:
                 del os.environ["ANYBIT_SIMD"]
             np.testing.assert_array_equal(found[0], expected[0], err_msg=level)
             np.testing.assert_array_equal(
                 found[1].view(np.int32), expected[1].view(np.int32), err_msg=level
             )
+    return expected
 
 
 def random_tables(rng, n_queries, n_levels, n_codewords):
@@ -60,8 +88,8 @@ def random_tables(rng, n_queries, n_levels, n_codewords):
     return np.ascontiguousarray(tables, dtype=np.float32)
 
 
-def random_terms(rng, n_items):
-    """Terms of a random metric, sometimes with a mask."""
+def random_terms(rng, metric, n_items):
+    """Terms for squared lengths of many kinds: all alike, one of them 0, nearly alike."""
     sq_norms = np.abs(rng.standard_normal(n_items)).astype(np.float32)
     kind = rng.integers(4)
     if kind == 1:
@@ -70,12 +98,7 @@ def random_terms(rng, n_items):
         sq_norms[rng.integers(n_items)] = 0
     elif kind == 3:
         sq_norms = (sq_norms * 1e-6 + 1).astype(np.float32)
-    terms = terms_of(("ip", "l2", "cosine")[rng.integers(3)], sq_norms)
-    if rng.integers(3) == 0:
-        allowed = rng.random(n_items) < rng.choice([0.02, 0.5, 0.99])
-        allowed[rng.integers(n_items)] = True
-        terms = ItemTerms(allowed, terms.shift, terms.factor, terms.bins)
-    return terms
+    return terms_of(metric, sq_norms)
 
 
 @needs_kernel
@@ -83,29 +106,46 @@ def random_terms(rng, n_items):
 def test_every_path_equals_the_twin_to_the_bit(seed):
     rng = np.random.default_rng(seed)
     for _ in range(25):
-        n_codewords = int(rng.choice([2, 4, 16, 32, 256]))
-        n_levels, n_queries = int(rng.integers(1, 17)), int(rng.integers(1, 20))
-        n_items = int(rng.choice([1, 2, 31, 32, 33, 100, 1000, 5000]))
-        terms = random_terms(rng, n_items)
-        n_allowed = n_items if terms.allowed is None else int(terms.allowed.sum())
-        k = int(rng.integers(1, min(n_allowed, 300) + 1))
-        tables = random_tables(rng, n_queries, n_levels, n_codewords)
-        planes = rng.integers(0, n_codewords, (n_levels, n_items)).astype(np.uint8)
-        constants = rng.standard_normal(n_queries).astype(np.float32)
-        assert_same(tables, planes, k, items=terms, constants=constants)
+        n_codewords = int(rng.choice([2, 4, 8, 16, 32, 256]))
+        n_levels = int(rng.integers(1, 17 if n_codewords > 2 else 70))
+        n_queries, n_items = int(rng.integers(1, 20)), int(rng.choice([1, 2, 31, 100, 1000, 5000]))
+        metric = ("ip", "l2", "cosine")[rng.integers(3)]
+        allowed, n_allowed = None, n_items
+        if rng.integers(3) == 0:
+            allowed = rng.random(n_items) < rng.choice([0.02, 0.5, 0.99])
+            allowed[rng.integers(n_items)] = True
+            n_allowed = int(allowed.sum())
+        ranking, queries = ranking_of(
+            random_tables(rng, n_queries, n_levels, n_codewords),
+            rng.integers(0, n_codewords, (n_levels, n_items)).astype(np.uint8),
+            metric=metric,
+            terms=random_terms(rng, metric, n_items),
+            constants=rng.standard_normal(n_queries).astype(np.float32),
+            ids=np.sort(rng.choice(10 * n_items, n_items, replace=False)),
+        )
+        assert_same(ranking, queries, int(rng.integers(1, min(n_allowed, 300) + 1)), allowed)
 
 
 @needs_kernel
-@pytest.mark.parametrize("n_parts", [1, 3])
-def test_tables_equal_the_twin_to_the_bit(n_parts, monkeypatch):
+@pytest.mark.parametrize("kind", ["shared", "stacked", "product", "rotated"])
+def test_tables_of_raw_queries_equal_the_twin_to_the_bit(kind):
     rng = np.random.default_rng(9)
-    for dim, width in ((1, 2), (37, 16), (128, 100), (300, 256)):
-        parts = rng.standard_normal((5, n_parts, dim)).astype(np.float32)
-        blocks = rng.standard_normal((3, dim, width)).astype(np.float32)
-        expected = _reference.inner_products(parts, blocks)
-        for level in COMPILED:
-            monkeypatch.setenv("ANYBIT_SIMD", level)
-            np.testing.assert_array_equal(_scan.inner_products(parts, blocks), expected)
+    for dim, n_codewords in ((1, 2), (37, 16), (128, 64), (300, 256)):
+        values = rng.standard_normal((3, n_codewords, dim)).astype(np.float32)
+        if kind == "shared":
+            codebooks = Codebooks.shared(values[0], rng.random(3).astype(np.float32))
+        elif kind == "stacked":
+            codebooks = Codebooks.stacked(values, offset=values[0, 0])
+        else:
+            rotation = rng.standard_normal((3 * dim, 3 * dim))
+            rotation = np.linalg.qr(rotation)[0].astype(np.float32) if kind == "rotated" else None
+            codebooks = Codebooks.product(values, rotation=rotation)
+        planes = rng.integers(0, n_codewords, (3, 200)).astype(np.uint8)
+        for metric in ("ip", "l2", "cosine"):
+            index = Index(codebooks, Codes(planes, n_codewords), metric=metric)
+            ranking = index._searcher(None).ranking
+            queries = rng.standard_normal((130, codebooks.dim)).astype(np.float32)
+            assert_same(ranking, queries, 7)
 
 
 @needs_kernel
@@ -118,8 +158,7 @@ def test_an_item_at_the_edge_of_the_bound_is_kept():
     planes = np.zeros((n_levels, n_items), dtype=np.uint8)
     planes[:, -1] = 255
     planes[0, 5] = 7
-    assert_same(tables, planes, 1)
-    assert _reference.scan(tables, planes, 1)[0][0, 0] == n_items - 1
+    assert assert_same(*ranking_of(tables, planes), 1)[0][0, 0] == n_items - 1
 
 
 @needs_kernel
@@ -127,8 +166,17 @@ def test_large_k_and_many_ties():
     rng = np.random.default_rng(5)
     tables = rng.integers(0, 3, (2, 4, 16)).astype(np.float32)
     planes = rng.integers(0, 16, (4, 30_000)).astype(np.uint8)
-    assert_same(tables, planes, 10_000)
-    assert_same(tables, planes, 30_000)
+    for k in (10_000, 30_000):
+        assert_same(*ranking_of(tables, planes), k)
+
+
+@needs_kernel
+def test_nothing_can_beat_the_first_items():
+    """All entries alike: once there are k items the bound leaves nothing to look at."""
+    tables = np.full((1, 3, 4), 0.1, dtype=np.float32)
+    planes = np.random.default_rng(4).integers(0, 4, (3, 9000)).astype(np.uint8)
+    found, _ = assert_same(*ranking_of(tables, planes), 5)
+    np.testing.assert_array_equal(found, [[0, 1, 2, 3, 4]])
 
 
 @pytest.mark.parametrize("level", simd_levels())
@@ -149,7 +197,8 @@ def test_a_query_is_answered_the_same_alone_and_in_company(kind, metric, level, 
     queries = rng.standard_normal((70, codebooks.dim)).astype(np.float32)
     index = Index(codebooks, codes, metric=metric)
     tables = codebooks.lut(queries)  # in another order of additions
-    np.testing.assert_allclose(index._maker.tables(queries, 4), tables, rtol=1e-4, atol=1e-4)
+    made = TableMaker.of(codebooks).tables(queries, 4)
+    np.testing.assert_allclose(made, tables, rtol=1e-4, atol=1e-4)
     together = index.search(queries, k=9)
     for row in (0, 1, 33, 69):
         alone = index.search(queries[row : row + 1], k=9)
@@ -164,7 +213,7 @@ sys.modules["anybit.search._kernel"] = None  # what an import finds that was not
 import numpy as np
 from anybit.codes import Codebooks, Codes
 from anybit.search import Index
-from anybit.search._scan import simd_levels
+from anybit.search import simd_levels
 assert simd_levels() == ["numpy"], simd_levels()
 codes = Codes(np.array([[0, 1, 0]], dtype=np.uint8), 2)
 index = Index(Codebooks.stacked(np.eye(2, dtype=np.float32)[None]), codes)
@@ -188,14 +237,16 @@ def test_the_environment_chooses_what_scans(monkeypatch):
 @needs_kernel
 def test_several_threads_of_python_may_search_at_once():
     rng = np.random.default_rng(8)
-    tables = rng.standard_normal((4, 4, 256)).astype(np.float32)
     planes = rng.integers(0, 256, (4, 50_000)).astype(np.uint8)
     planes.setflags(write=False)
-    expected = scan(tables, planes, 10)
+    tables = rng.standard_normal((4, 4, 256)).astype(np.float32)
+    ranking, queries = ranking_of(tables, planes)
+    searcher = Searcher(ranking)
+    expected = searcher.best(queries, 10)
     answers = [None] * 4
 
     def search(number):
-        answers[number] = scan(tables, planes, 10)
+        answers[number] = searcher.best(queries, 10)
 
     threads = [threading.Thread(target=search, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -212,13 +263,16 @@ def test_ctrl_c_ends_a_long_call():
     code = """
 import os, signal, threading
 import numpy as np
-from anybit.search._scan import scan
+from anybit.codes import Codebooks, Codes
+from anybit.search import Index
 signal.signal(signal.SIGINT, signal.default_int_handler)
-tables = np.random.default_rng(0).random((200_000, 16, 2), dtype=np.float32)
-planes = np.broadcast_to(np.zeros(2**22, dtype=np.uint8), (16, 2**22))
+rng = np.random.default_rng(0)
+planes = rng.integers(0, 256, (8, 2**20), dtype=np.uint8)
+index = Index(Codebooks.stacked(rng.standard_normal((8, 256, 4), dtype=np.float32)), Codes(planes))
+queries = rng.standard_normal((300_000, 4), dtype=np.float32)
 threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
-    scan(tables, planes, 10, n_threads=2)
+    index.search(queries, n_threads=2)
 except KeyboardInterrupt:
     print("stopped")
 """
@@ -240,42 +294,146 @@ def test_queries_whose_scores_overflow_are_refused(kind, level, monkeypatch):
         index.search(np.array([[1, 1, 1], [1e30, 1, 1]], dtype=np.float32))
 
 
-BAD_ARGUMENTS = {
-    "a table of float64": {"tables": np.zeros((1, 2, 4))},
-    "a table of rank 2": {"tables": np.zeros((2, 4), dtype=np.float32)},
-    "a table in another order": {"tables": np.zeros((4, 2, 1), dtype=np.float32).T},
-    "too few planes": {"planes": np.zeros((1, 9), dtype=np.uint8)},
-    "planes of int64": {"planes": np.zeros((2, 9), dtype=np.int64)},
-    "planes with gaps": {"planes": np.zeros((2, 18), dtype=np.uint8)[:, ::2]},
-    "k above the items": {"k": 10},
-    "k below 0": {"k": -1},
-    "no thread": {"n_threads": 0},
-    "a short mask": {"allowed": np.ones(8, dtype=np.bool_)},
-    "a mask of bytes": {"allowed": np.ones(9, dtype=np.uint8)},
-    "constants of another length": {"constants": np.zeros(2, dtype=np.float32)},
+def ranking_arguments():
+    """Arguments of a compiled ranking that is right: 2 levels of 4 codewords, 9 items, D = 3."""
+    return {
+        "blocks": np.zeros((2, 3, 4), dtype=np.float32),
+        "level_scales": None,
+        "rotation": None,
+        "offset": None,
+        "planes": np.zeros((1, 9), dtype=np.uint8),
+        "n_levels": 2,
+        "n_codewords": 4,
+        "metric": "ip",
+    }
+
+
+BAD_RANKINGS = {
+    "blocks of float64": {"blocks": np.zeros((2, 3, 4))},
+    "blocks of rank 2": {"blocks": np.zeros((2, 4), dtype=np.float32)},
+    "blocks in another order": {"blocks": np.zeros((4, 3, 2), dtype=np.float32).T},
+    "too few blocks": {"blocks": np.zeros((1, 3, 4), dtype=np.float32)},
+    "blocks of no dimension": {"blocks": np.zeros((2, 0, 4), dtype=np.float32)},
+    "blocks of other codewords": {"blocks": np.zeros((2, 3, 5), dtype=np.float32)},
+    "scales beside several blocks": {"level_scales": np.ones(2, dtype=np.float32)},
+    "too few scales": {
+        "blocks": np.zeros((1, 3, 4), dtype=np.float32),
+        "level_scales": np.ones(1, dtype=np.float32),
+    },
+    "a rotation that is no square": {"rotation": np.zeros((3, 4), dtype=np.float32)},
+    "an offset of another length": {
+        "rotation": np.zeros((3, 3), dtype=np.float32),
+        "offset": np.zeros(4, dtype=np.float32),
+    },
+    "too few planes": {"planes": np.zeros((0, 9), dtype=np.uint8)},
+    "planes of int64": {"planes": np.zeros((1, 9), dtype=np.int64)},
+    "planes with gaps": {"planes": np.zeros((1, 18), dtype=np.uint8)[:, ::2]},
+    "no levels": {"n_levels": 0},
+    "too many levels": {"n_levels": 257},
+    "codewords that are no power of two": {"n_codewords": 3},
+    "too many codewords": {"n_codewords": 512},
+    "an unknown metric": {"metric": "hamming"},
+    "ids of another length": {"ids": np.zeros(8, dtype=np.int64)},
+    "ids of float": {"ids": np.zeros(9)},
     "a shift without bins": {"shift": np.zeros(9, dtype=np.float32)},
     "bins without a shift": {"bins": np.zeros(9, dtype=np.uint8)},
-    "no levels": {
-        "tables": np.zeros((1, 0, 4), dtype=np.float32),
-        "planes": np.zeros((0, 9), dtype=np.uint8),
+    "a shift and a factor": {
+        "shift": np.zeros(9, dtype=np.float32),
+        "factor": np.zeros(9, dtype=np.float32),
+        "bins": np.zeros(9, dtype=np.uint8),
+        "bin_floors": np.zeros(256, dtype=np.float32),
     },
-    "too many levels": {
-        "tables": np.zeros((1, 17, 4), dtype=np.float32),
-        "planes": np.zeros((17, 9), dtype=np.uint8),
+    "too few floors": {
+        "shift": np.zeros(9, dtype=np.float32),
+        "bins": np.zeros(9, dtype=np.uint8),
+        "bin_floors": np.zeros(255, dtype=np.float32),
     },
-    "too many codewords": {"tables": np.zeros((1, 2, 257), dtype=np.float32)},
-    "an unknown instruction set": {"simd": "mmx"},
 }
 
 
 @needs_kernel
-@pytest.mark.parametrize("name", BAD_ARGUMENTS)
-def test_the_binding_refuses(name):
-    arguments = {
-        "tables": np.zeros((1, 2, 4), dtype=np.float32),
-        "planes": np.zeros((2, 9), dtype=np.uint8),
-        "k": 3,
-    }
-    _scan._kernel.scan(**arguments)
+@pytest.mark.parametrize("name", BAD_RANKINGS)
+def test_the_binding_refuses_a_ranking(name):
+    arguments = ranking_arguments()
+    _dispatch._kernel.Ranking(**arguments)
     with pytest.raises((TypeError, ValueError)):
-        _scan._kernel.scan(**(arguments | BAD_ARGUMENTS[name]))
+        _dispatch._kernel.Ranking(**(arguments | BAD_RANKINGS[name]))
+
+
+BAD_QUERIES = {
+    "queries of float64": {"queries": np.zeros((2, 3))},
+    "queries of another dimension": {"queries": np.zeros((2, 4), dtype=np.float32)},
+    "one query without its axis": {"queries": np.zeros(3, dtype=np.float32)},
+    "queries with gaps": {"queries": np.zeros((2, 6), dtype=np.float32)[:, ::2]},
+    "k above the items": {"k": 10},
+    "k below 0": {"k": -1},
+    "a short mask": {"allowed": np.ones(8, dtype=np.bool_)},
+    "a mask of bytes": {"allowed": np.ones(9, dtype=np.uint8)},
+    "no thread": {"n_threads": 0},
+    "an unknown instruction set": {"simd": "mmx"},
+    "NaN": {"queries": np.full((2, 3), np.nan, dtype=np.float32)},
+    "infinity": {"queries": np.full((2, 3), -np.inf, dtype=np.float32)},
+}
+
+
+@needs_kernel
+@pytest.mark.parametrize("name", BAD_QUERIES)
+def test_the_binding_refuses_queries(name):
+    ranking = _dispatch._kernel.Ranking(**ranking_arguments())
+    arguments = {
+        "queries": np.zeros((2, 3), dtype=np.float32),
+        "k": 3,
+        "allowed": None,
+        "n_threads": 1,
+        "simd": "portable",
+    }
+    ranking.best(**arguments)
+    with pytest.raises((TypeError, ValueError)):
+        ranking.best(**(arguments | BAD_QUERIES[name]))
+
+
+@needs_kernel
+def test_arguments_of_any_shape_and_type_are_answered_or_refused():
+    """Random wrong arguments: an exception or an answer, never a crash."""
+    rng = np.random.default_rng(12)
+    dtypes = [np.float32, np.float64, np.uint8, np.int64, np.bool_, np.complex64]
+
+    def mangled(value):
+        kind = rng.integers(8)
+        if kind == 0:
+            return None
+        if isinstance(value, np.ndarray):
+            if kind == 1:
+                return value.astype(dtypes[rng.integers(len(dtypes))])
+            if kind == 2:
+                return value[..., : rng.integers(value.shape[-1] + 1)]
+            if kind == 3:
+                return np.repeat(value, 2, axis=-1)[..., ::2]
+            if kind == 4:
+                return value[0] if len(value) else value
+            return np.concatenate([value, value]) if kind == 5 else value.copy()
+        if isinstance(value, int):
+            return int(rng.integers(-2, 20)) if kind < 6 else 2**40
+        return value if kind < 6 else "what"
+
+    n_right = 0
+    for _ in range(3000):
+        arguments = ranking_arguments()
+        names = rng.choice(sorted(arguments), rng.integers(3), replace=False)
+        arguments |= {name: mangled(arguments[name]) for name in names}
+        call = {
+            "queries": np.ones((2, 3), dtype=np.float32),
+            "k": 3,
+            "allowed": np.ones(9, dtype=np.bool_),
+            "n_threads": 1,
+            "simd": COMPILED[rng.integers(len(COMPILED))],
+        }
+        names = rng.choice(["queries", "k", "allowed"], rng.integers(3), replace=False)
+        call |= {name: mangled(call[name]) for name in names}
+        try:
+            ids, scores = _dispatch._kernel.Ranking(**arguments).best(**call)
+        except (TypeError, ValueError, OverflowError):
+            continue
+        assert ids.shape == scores.shape == (len(call["queries"]), call["k"])
+        n_right += 1
+    assert 300 < n_right < 2700

@@ -1,6 +1,8 @@
 import numpy as np
 
-from anybit.search._reference import best_positions, scan, sum_levels
+from anybit.codes import Codebooks, Codes
+from anybit.search import Index
+from anybit.search._reference import best_items, best_positions, sum_levels
 
 
 def test_levels_are_added_from_left_to_right_in_float32():
@@ -25,10 +27,14 @@ def test_best_positions_orders_equal_scores_by_position():
 
 def test_blocks_do_not_change_the_answer(monkeypatch):
     rng = np.random.default_rng(3)
-    tables = rng.integers(0, 3, (2, 2, 4)).astype(np.float32)
-    planes = rng.integers(0, 4, (2, 101)).astype(np.uint8)
-    whole = scan(tables, planes, 17)
+    codebooks = Codebooks.stacked(rng.integers(0, 3, (2, 4, 5)).astype(np.float32))
+    index = Index(codebooks, Codes(rng.integers(0, 4, (2, 101)).astype(np.uint8), 4))
+    ranking = index._searcher(None).ranking
+    queries = rng.integers(-1, 2, (7, 5)).astype(np.float32)
+    whole = best_items(ranking, queries, 17)
     monkeypatch.setattr("anybit.search._reference.BLOCK_ITEMS", 10)
-    blocked = scan(tables, planes, 17)
-    np.testing.assert_array_equal(whole[0], blocked[0])
-    np.testing.assert_array_equal(whole[1], blocked[1])
+    monkeypatch.setattr("anybit.search._reference._BLOCK_QUERIES", 2)
+    for n_threads in (1, 3):
+        blocked = best_items(ranking, queries, 17, n_threads=n_threads)
+        np.testing.assert_array_equal(whole[0], blocked[0])
+        np.testing.assert_array_equal(whole[1], blocked[1])
