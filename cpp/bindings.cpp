@@ -7,8 +7,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <initializer_list>
-#include <memory>
+#include <cstdlib>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -27,6 +26,8 @@ template <typename T>
 using Rows = In<T, nb::ndim<1>>;
 using Matrix = In<float, nb::ndim<2>>;
 using Blocks = In<float, nb::ndim<3>>;
+template <typename T>
+using Out = nb::ndarray<T, nb::numpy, nb::device::cpu, nb::c_contig, nb::ndim<2>>;
 using Planes = nb::ndarray<const std::uint8_t, nb::numpy, nb::device::cpu, nb::ndim<2>>;
 
 void require(bool is_true, const std::string& message) {
@@ -45,17 +46,13 @@ const auto* data_of(const std::optional<Array>& array, std::size_t size, const c
   return array ? data_of(*array, size, name) : static_cast<decltype(array->data())>(nullptr);
 }
 
-// A NumPy array that owns `values`.
-template <typename T>
-auto owned(std::unique_ptr<T[]> values, std::initializer_list<std::size_t> shape) {
-  T* data = values.release();
-  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
-  return nb::ndarray<nb::numpy, T>(data, shape, owner);
+const std::vector<anybit::SimdLevel>& simd_levels() {
+  static const std::vector<anybit::SimdLevel> levels = anybit::available_simd_levels();
+  return levels;
 }
 
 const anybit::SimdLevel& level_named(const std::string& name) {
-  static const std::vector<anybit::SimdLevel> levels = anybit::available_simd_levels();
-  for (const anybit::SimdLevel& level : levels) {
+  for (const anybit::SimdLevel& level : simd_levels()) {
     if (level.name == name) return level;
   }
   throw std::invalid_argument("simd must be a level of this processor, got " + name + ".");
@@ -134,8 +131,9 @@ class Ranking {
     ranking_.ids = data_of(ids, n_items, "ids");
   }
 
-  nb::tuple best(Matrix queries, std::int64_t k, std::optional<In<bool, nb::ndim<1>>> allowed,
-                 int n_threads, const std::string& simd) const {
+  // Fills `ids` and `scores` (Q, k).
+  void best(Matrix queries, std::optional<In<bool, nb::ndim<1>>> allowed, int n_threads,
+            const std::string& simd, Out<std::int64_t> ids, Out<float> scores) const {
     const std::size_t n_queries = queries.shape(0), dim = queries.shape(1);
     const auto n_items = static_cast<std::size_t>(ranking_.items.n_items);
     anybit::Ranking ranking = ranking_;
@@ -143,18 +141,17 @@ class Ranking {
     const auto n_blocks = static_cast<std::size_t>(ranking.codebooks.n_blocks);
     require((dim_ == 0 || dim == dim_) && (dim == block_dim || dim == block_dim * n_blocks),
             "queries must have the dimension of the codebooks, got " + std::to_string(dim) + ".");
-    require(k >= 0 && static_cast<std::size_t>(k) <= n_items,
-            "k must be from 0 to the number of items, got " + std::to_string(k) + ".");
+    const std::size_t k = ids.shape(1);
+    require(k <= n_items, "k must be at most the number of items, got " + std::to_string(k) + ".");
+    require(ids.shape(0) == n_queries && scores.shape(0) == n_queries && scores.shape(1) == k,
+            "ids and scores must both have shape (Q, k).");
     require(n_threads >= 1,
             "n_threads must be at least 1, got " + std::to_string(n_threads) + ".");
     ranking.codebooks.dim = static_cast<std::int64_t>(dim);
     const auto* is_allowed =
         reinterpret_cast<const std::uint8_t*>(data_of(allowed, n_items, "allowed"));
     const anybit::SimdLevel& level = level_named(simd);
-    const auto width = static_cast<std::size_t>(k);
-    auto found = std::make_unique<std::int64_t[]>(n_queries * width);  // zeros
-    auto scores = std::make_unique<float[]>(n_queries * width);
-
+    std::fill_n(ids.data(), n_queries * k, 0);
     bool has_signal = false;
     anybit::Interrupt interrupt([&] {
       const nb::gil_scoped_acquire hold;
@@ -163,12 +160,11 @@ class Ranking {
     });
     {
       const nb::gil_scoped_release release;
-      anybit::best_items(ranking, queries.data(), static_cast<std::int64_t>(n_queries), k,
-                         is_allowed, n_threads, level, interrupt, found.get(), scores.get());
+      anybit::best_items(ranking, queries.data(), static_cast<std::int64_t>(n_queries),
+                         static_cast<std::int64_t>(k), is_allowed, n_threads, level, interrupt,
+                         ids.data(), scores.data());
     }
     if (has_signal) throw nb::python_error();
-    return nb::make_tuple(owned(std::move(found), {n_queries, width}),
-                          owned(std::move(scores), {n_queries, width}));
   }
 
  private:
@@ -240,7 +236,7 @@ class Evaluator {
 
   void add(Blocks tables, Rows<float> constants, In<std::uint64_t, nb::ndim<2>> labels,
            std::optional<Matrix> float_scores,
-           nb::ndarray<double, nb::numpy, nb::device::cpu, nb::c_contig, nb::ndim<2>> totals) const {
+           Out<double> totals) const {
     const std::size_t n_queries = tables.shape(0);
     const auto n_items = static_cast<std::size_t>(task_.items.n_items);
     require(tables.shape(1) == static_cast<std::size_t>(task_.lengths.back()) &&
@@ -290,9 +286,10 @@ NB_MODULE(_kernel, module) {
            nb::arg("ids").noconvert() = nb::none(), nb::arg("shift").noconvert() = nb::none(),
            nb::arg("factor").noconvert() = nb::none(), nb::arg("bins").noconvert() = nb::none(),
            nb::arg("bin_floors").noconvert() = nb::none())
-      .def("best", &Ranking::best, nb::arg("queries").noconvert(), nb::arg("k"),
+      .def("best", &Ranking::best, nb::arg("queries").noconvert(),
            nb::arg("allowed").noconvert().none(), nb::arg("n_threads"), nb::arg("simd"),
-           "Return ids (Q, k) and scores (Q, k) of the best items.");
+           nb::arg("ids").noconvert(), nb::arg("scores").noconvert(),
+           "Fill ids (Q, k) and scores (Q, k) with those of the best items.");
   nb::class_<Evaluator>(module, "Evaluator", "A database whose retrieval is measured.")
       .def(nb::init<Planes, int, std::vector<int>, const std::string&, std::optional<Matrix>,
                     In<std::uint64_t, nb::ndim<2>>, std::int64_t, std::int64_t, const std::string&,
@@ -310,9 +307,10 @@ NB_MODULE(_kernel, module) {
            "Add the measures of queries, in their order, to totals.");
   module.def("simd_levels", [] {
     std::vector<std::string> names;
-    for (const anybit::SimdLevel& level : anybit::available_simd_levels()) {
-      names.push_back(level.name);
-    }
+    for (const anybit::SimdLevel& level : simd_levels()) names.push_back(level.name);
     return names;
   }, "Return the instruction sets that this processor can run, fastest first.");
+  module.def("variable", [](const char* name) { return std::getenv(name); },
+             nb::arg("name"), nb::sig("def variable(name: str) -> str | None"),
+             "Return an environment variable, or None: a tenth of the time that Python takes.");
 }

@@ -14,18 +14,35 @@ constexpr double kSteps = 253.0;               // of an allowance
 constexpr int kFewSteps = 170;  // an allowance worth fewer steps gets tables of its own
 constexpr double kLeastAllowance = 1e-35;
 
-// The costs (n,) of a level's entries; returns their maximum t.
-float costs_of(const float* entries, int n, float* costs) {
-  float highest = entries[0];
-  for (int k = 1; k < n; ++k) highest = entries[k] > highest ? entries[k] : highest;
-  for (int k = 0; k < n; ++k) costs[k] = highest - entries[k];
-  return highest;
-}
+struct Ends {
+  float least, greatest;
+};
 
-float least_of(const float* entries, int n) {
-  float least = entries[0];
-  for (int k = 1; k < n; ++k) least = entries[k] < least ? entries[k] : least;
-  return least;
+// The least and the greatest of n entries, several at a time: one by one each waits for the other.
+Ends ends_of(const float* entries, int n) {
+  constexpr int kLanes = 16;
+  Ends ends{entries[0], entries[0]};
+  int k = 0;
+  if (n >= kLanes) {
+    float least[kLanes], greatest[kLanes];
+    for (int lane = 0; lane < kLanes; ++lane) least[lane] = greatest[lane] = entries[lane];
+    for (k = kLanes; k + kLanes <= n; k += kLanes) {
+      for (int lane = 0; lane < kLanes; ++lane) {
+        const float entry = entries[k + lane];
+        least[lane] = entry < least[lane] ? entry : least[lane];
+        greatest[lane] = entry > greatest[lane] ? entry : greatest[lane];
+      }
+    }
+    for (int lane = 0; lane < kLanes; ++lane) {
+      ends.least = std::min(ends.least, least[lane]);
+      ends.greatest = std::max(ends.greatest, greatest[lane]);
+    }
+  }
+  for (; k < n; ++k) {
+    ends.least = std::min(ends.least, entries[k]);
+    ends.greatest = std::max(ends.greatest, entries[k]);
+  }
+  return ends;
 }
 
 // Adds the costs of level number `within` of a symbol, whose codes have `bits` bits, to the costs of
@@ -55,27 +72,28 @@ Bound::Bound(const Items& items, const float* table, float constant)
   for (int m = 0; m < items.n_levels; ++m) {
     const float* entries = table + static_cast<std::ptrdiff_t>(m) * items.n_codewords;
     float* costs = &costs_[static_cast<std::size_t>(m / layout.levels_per_byte) * kTable];
+    const Ends ends = ends_of(entries, items.n_codewords);
     float own[kTable];
-    const bool is_direct = !layout.is_halved();
-    const float highest = costs_of(entries, items.n_codewords, is_direct ? costs : own);
-    const double lowest = least_of(entries, items.n_codewords);
-    if (!is_direct) {
+    float* direct = layout.is_halved() ? own : costs;
+    for (int k = 0; k < items.n_codewords; ++k) direct[k] = ends.greatest - entries[k];
+    if (layout.is_halved()) {
       const int per_symbol = layout.levels_per_byte / 2;
       const int within = m % layout.levels_per_byte;
       for (int k = items.n_codewords; k < 1 << layout.bits; ++k) own[k] = 0.0f;  // no such code
       add_to_symbols(own, within % per_symbol, layout.bits, costs + 16 * (within / per_symbol));
     }
-    highest_ += highest;
-    magnitude += std::max(std::fabs(static_cast<double>(highest)), std::fabs(lowest));
+    highest_ += ends.greatest;
+    magnitude += std::max(std::fabs(static_cast<double>(ends.greatest)),
+                          std::fabs(static_cast<double>(ends.least)));
   }
   if (has_bins) {
-    const auto [low, high] = std::minmax_element(items.bin_floors, items.bin_floors + kTable);
-    bin_floor_ = *low;
+    const Ends floors = ends_of(items.bin_floors, kTable);
+    bin_floor_ = floors.least;
     bin_costs_.resize(kTable);
-    for (int bin = 0; bin < kTable; ++bin) bin_costs_[bin] = items.bin_floors[bin] - *low;
+    for (int bin = 0; bin < kTable; ++bin) bin_costs_[bin] = items.bin_floors[bin] - floors.least;
     if (items.shift != nullptr) {
-      magnitude += 2 * std::max(std::fabs(static_cast<double>(*low)),
-                                std::fabs(static_cast<double>(*high)));
+      magnitude += 2 * std::max(std::fabs(static_cast<double>(floors.least)),
+                                std::fabs(static_cast<double>(floors.greatest)));
     }
   }
   if (!(magnitude < kLargest)) {

@@ -41,6 +41,9 @@ _kernel = _loaded()
 
 _LEVELS = (*(_kernel.simd_levels() if _kernel is not None else ()), NUMPY)
 
+# Asked at every search, so that the quick way counts.
+_variable = os.environ.get if _kernel is None else _kernel.variable
+
 
 def simd_levels() -> list[str]:
     """Return what can scan here, fastest first; the last is always ``numpy``."""
@@ -55,7 +58,7 @@ def simd_level() -> str:
     OptionError
         If this processor cannot run the named one.
     """
-    named = os.environ.get("ANYBIT_SIMD") or _LEVELS[0]
+    named = _variable("ANYBIT_SIMD") or _LEVELS[0]
     if named not in _LEVELS:
         raise OptionError(f"ANYBIT_SIMD must be one of {', '.join(_LEVELS)} here, got {named}.")
     return named
@@ -99,15 +102,17 @@ class Searcher:
             _check_finite(queries)
             self._check_range(queries)
             return _reference.best_items(self.ranking, queries, k, allowed, n_threads)
+        ids = np.empty((len(queries), k), dtype=np.int64)
+        scores = np.empty((len(queries), k), dtype=np.float32)
         try:
-            found, scores = self._compiled.best(queries, k, allowed, n_threads, level)
+            self._compiled.best(queries, allowed, n_threads, level, ids, scores)
         except OverflowError as cause:
             self._check_range(queries)
             raise DataError(f"scores must stay in the range of float32: {cause}.") from cause
         except ValueError:
             _check_finite(queries)
             raise
-        return found, scores
+        return ids, scores
 
     def _check_range(self, queries: Float32Array) -> None:
         """Refuse queries (Q, D) whose sums of table entries could leave the range of float32."""

@@ -95,6 +95,7 @@ class Index:
             raise OptionError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}.")
         self.codebooks = codebooks
         self.metric: Metric = codebooks.metric if metric is None else metric
+        self._dim = codebooks.dim
         self._maker = TableMaker.of(codebooks)
         self._lock = threading.Lock()
         self._searchers: dict[int, Searcher] = {}
@@ -161,11 +162,13 @@ class Index:
 
     def _checked_queries(self, queries: Float32Array) -> Float32Array:
         queries = np.asarray(queries)
-        if queries.ndim != 2 or queries.shape[1] != self.codebooks.dim:
+        if queries.ndim != 2 or queries.shape[1] != self._dim:
             raise ShapeError(
-                f"queries must have shape (Q, {self.codebooks.dim}), got {queries.shape}. "
+                f"queries must have shape (Q, {self._dim}), got {queries.shape}. "
                 "Use features of the model that made the codes."
             )
+        if queries.dtype == np.float32 and queries.flags.c_contiguous:
+            return queries
         if queries.dtype.kind not in "fiu":
             raise DTypeError(f"queries must be numbers, got {queries.dtype}.")
         return np.ascontiguousarray(queries, dtype=np.float32)

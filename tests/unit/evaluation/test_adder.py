@@ -28,6 +28,9 @@ def assert_same(compiled, twin):
         for got, expected in zip(one.measures, other.measures, strict=True):
             assert got.name == expected.name
             assert got.value == pytest.approx(expected.value, abs=1e-11), got.name
+            if got.interval is not None:
+                ends = (expected.interval.worst, expected.interval.best)
+                assert (got.interval.worst, got.interval.best) == pytest.approx(ends, abs=1e-11)
         for name in ("precision", "relevant_recall"):
             np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-12)
 

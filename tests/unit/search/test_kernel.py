@@ -365,8 +365,14 @@ BAD_QUERIES = {
     "queries of another dimension": {"queries": np.zeros((2, 4), dtype=np.float32)},
     "one query without its axis": {"queries": np.zeros(3, dtype=np.float32)},
     "queries with gaps": {"queries": np.zeros((2, 6), dtype=np.float32)[:, ::2]},
-    "k above the items": {"k": 10},
-    "k below 0": {"k": -1},
+    "more than there are items": {
+        "ids": np.empty((2, 10), dtype=np.int64),
+        "scores": np.empty((2, 10), dtype=np.float32),
+    },
+    "ids and scores of two shapes": {"ids": np.empty((2, 3), dtype=np.int64)},
+    "too few rows of ids": {"ids": np.empty((1, 4), dtype=np.int64)},
+    "ids of int32": {"ids": np.empty((2, 4), dtype=np.int32)},
+    "scores that cannot be written": {"scores": np.broadcast_to(np.float32(0), (2, 4))},
     "a short mask": {"allowed": np.ones(8, dtype=np.bool_)},
     "a mask of bytes": {"allowed": np.ones(9, dtype=np.uint8)},
     "no thread": {"n_threads": 0},
@@ -382,10 +388,11 @@ def test_the_binding_refuses_queries(name):
     ranking = _dispatch._kernel.Ranking(**ranking_arguments())
     arguments = {
         "queries": np.zeros((2, 3), dtype=np.float32),
-        "k": 3,
         "allowed": None,
         "n_threads": 1,
         "simd": "portable",
+        "ids": np.empty((2, 4), dtype=np.int64),
+        "scores": np.empty((2, 4), dtype=np.float32),
     }
     ranking.best(**arguments)
     with pytest.raises((TypeError, ValueError)):
@@ -423,17 +430,19 @@ def test_arguments_of_any_shape_and_type_are_answered_or_refused():
         arguments |= {name: mangled(arguments[name]) for name in names}
         call = {
             "queries": np.ones((2, 3), dtype=np.float32),
-            "k": 3,
             "allowed": np.ones(9, dtype=np.bool_),
             "n_threads": 1,
             "simd": COMPILED[rng.integers(len(COMPILED))],
+            "ids": np.full((2, 3), -1, dtype=np.int64),
+            "scores": np.empty((2, 3), dtype=np.float32),
         }
-        names = rng.choice(["queries", "k", "allowed"], rng.integers(3), replace=False)
+        names = rng.choice(["queries", "allowed", "ids", "scores"], rng.integers(3), replace=False)
         call |= {name: mangled(call[name]) for name in names}
         try:
-            ids, scores = _dispatch._kernel.Ranking(**arguments).best(**call)
+            _dispatch._kernel.Ranking(**arguments).best(**call)
         except (TypeError, ValueError, OverflowError):
             continue
-        assert ids.shape == scores.shape == (len(call["queries"]), call["k"])
+        assert call["ids"].shape == call["scores"].shape
+        assert ((call["ids"] >= 0) & (call["ids"] < 18)).all()
         n_right += 1
     assert 300 < n_right < 2700
