@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from environment import environment, write_result
+from anybit.bench import environment, write_result
 from image_runs import add_training_arguments, features_of, map_at, options_of, trained
 
 from anybit.data import Labels, Source, open_source, split_positions

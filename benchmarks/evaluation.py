@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from environment import environment, write_result
+from anybit.bench import environment, write_result
 
 from anybit.codes import Codebooks
 from anybit.data import Labels

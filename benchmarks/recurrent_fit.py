@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from environment import environment, write_result
+from anybit.bench import environment, write_result
 
 from anybit.baselines import (
     AdamOptions,

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from environment import environment, write_result
+from anybit.bench import environment, write_result
 from image_runs import add_training_arguments, features_of, map_at, options_of, trained
 
 from anybit.baselines import RecurrentFitOptions, fit_recurrent

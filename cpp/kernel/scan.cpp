@@ -62,7 +62,7 @@ class Running {
   std::int64_t n_scored() const { return n_scored_; }
 
  private:
-  static constexpr std::int64_t kFirstItems = 128;
+  static constexpr std::int64_t kFirstItems = 64;
   static constexpr std::int64_t kSampleItems = 256;
   static constexpr int kMostChunks = 32;  // between two choices
 

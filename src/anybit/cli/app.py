@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from anybit.cli.add import add
+from anybit.cli.bench import bench_app
 from anybit.cli.create import create
 from anybit.cli.demo import demo
 from anybit.cli.evaluate import evaluate
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 for _function in (demo, train, create, add, search, evaluate, info):
     app.command()(_function)
+app.add_typer(bench_app, name="bench")
 
 
 def _show_version(is_wanted: bool) -> None:

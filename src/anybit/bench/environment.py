@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Any
 
 
-def environment(packages: tuple[str, ...] = ("numpy", "torch", "torchvision", "timm")) -> dict:
+__all__ = ["environment", "write_result"]
+
+
+def environment(
+    packages: tuple[str, ...] = ("numpy", "torch", "torchvision", "timm"),
+) -> dict[str, Any]:
     """Return command, commit, machine and versions; paths are cut to their last name."""
     versions = {"python": platform.python_version()}
     for name in ("anybit", *packages):
@@ -37,18 +42,20 @@ def commit() -> str:
 
     def git(*words: str) -> str:
         folder = Path(__file__).parent
-        done = subprocess.run(["git", *words], capture_output=True, text=True, cwd=folder)
+        line = ["git", *words]
+        done = subprocess.run(line, capture_output=True, text=True, cwd=folder, check=False)
         return done.stdout.strip()
 
     try:
+        head = git("rev-parse", "HEAD")
         is_changed = bool(git("status", "--porcelain"))
-        return git("rev-parse", "HEAD") + (" with changes" if is_changed else "")
     except OSError:
         return "git is missing"
+    return head + (" with changes" if is_changed else "") if head else "installed"
 
 
 def write_result(path: Path, result: dict[str, Any]) -> None:
     """Write one JSON file and say where it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"written: {path}")
+    sys.stderr.write(f"written: {path}\n")
