@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from anybit.bench import environment, write_result
 from image_runs import add_training_arguments, features_of, map_at, options_of, trained
 
+from anybit.bench import environment, write_result
 from anybit.data import Labels, Source, open_source, split_positions
 from anybit.evaluation import EvaluationInput
 

@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from anybit.bench import environment, write_result
 
+from anybit.bench import environment, write_result
 from anybit.collection import AddOptions, Collection, Encoder, load_encoder
 from anybit.data import Source, open_source
 

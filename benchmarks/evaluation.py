@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from anybit.bench import environment, write_result
 
+from anybit.bench import environment, write_result
 from anybit.codes import Codebooks
 from anybit.data import Labels
 from anybit.evaluation import EvaluationInput, EvaluationOptions, evaluate

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from anybit.bench import environment, write_result
 
 from anybit.baselines import (
     AdamOptions,
@@ -24,6 +23,7 @@ from anybit.baselines import (
     fit_recurrent,
     fit_residual,
 )
+from anybit.bench import environment, write_result
 from anybit.codes import Codebooks
 
 RECALL_AT = (1, 10, 100)

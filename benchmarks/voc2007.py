@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from anybit.bench import environment, write_result
 from image_runs import add_training_arguments, features_of, map_at, options_of, trained
 
 from anybit.baselines import RecurrentFitOptions, fit_recurrent
+from anybit.bench import environment, write_result
 from anybit.data import Preprocessor, Source, SourceOptions, open_source
 from anybit.evaluation import EvaluationInput
 from anybit.models import BackboneConfig, build_backbone

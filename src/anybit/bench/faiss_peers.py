@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -44,11 +45,11 @@ class World:
         config = getattr(self.faiss, "SIMDConfig", None)
         if config is None:  # of an older release: the processor's best
             return {"best": lambda: None}
-        levels = {}
+        levels: dict[str, Callable[[], None]] = {}
         for name in ("AVX2", "AVX512", "AVX512_SPR", "ARM_NEON", "ARM_SVE"):
             number = getattr(self.faiss, f"SIMDLevel_{name}", None)
             if number is not None and config.is_simd_level_available(number):
-                levels[name] = lambda chosen=number: config.set_level(chosen)
+                levels[name] = partial(config.set_level, number)
         return levels or {"best": lambda: None}
 
     def kept(self, *key: Any) -> Any:
@@ -103,6 +104,12 @@ class World:
         codes = quantizer.compute_codes(self.kept("items", n_items))
         return Index(codebooks, Codes.unpack(codes, n_levels))
 
+    def _ours_binary(self, bits: int, n_items: int) -> Index:
+        rng = np.random.default_rng(8)
+        values = rng.standard_normal((bits, 2, DIM // bits)).astype(np.float32)
+        planes = rng.integers(0, 2, (bits, n_items), dtype=np.uint8)
+        return Index(Codebooks.product(values), Codes(planes, 2))
+
     def _fast_scan(self, n_levels: int, n_items: int) -> Any:
         index = self.faiss.IndexPQFastScan(DIM, n_levels, 4, self.faiss.METRIC_INNER_PRODUCT)
         index.train(self.train)
@@ -145,4 +152,5 @@ def _features(n_items: int, seed: int) -> Float32Array:
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(0).standard_normal((1000, DIM))
     x = centres[rng.integers(1000, size=n_items)] + 0.7 * rng.standard_normal((n_items, DIM))
-    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    unit: Float32Array = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    return unit

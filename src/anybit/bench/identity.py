@@ -90,10 +90,10 @@ def _cases(n_random: int, n_adversarial: int, rng: np.random.Generator) -> Itera
 
 def _random_codebooks(rng: np.random.Generator, n_levels: int, n_codewords: int) -> Codebooks:
     """Return codebooks of a random kind; every second time of whole numbers, for ties."""
-    values = rng.standard_normal((n_levels, n_codewords, 8))
+    numbers = rng.standard_normal((n_levels, n_codewords, 8))
     if rng.integers(2):
-        values = np.round(values)
-    values = values.astype(np.float32)
+        numbers = np.round(numbers)
+    values: Float32Array = numbers.astype(np.float32)
     offset = values[0, 0] if rng.integers(2) else None
     kind = rng.integers(3)
     if kind == 0:
@@ -102,9 +102,7 @@ def _random_codebooks(rng: np.random.Generator, n_levels: int, n_codewords: int)
     return Codebooks.stacked(values, offset=offset) if kind == 1 else Codebooks.product(values)
 
 
-def _adversarial_entries(
-    rng: np.random.Generator, n_levels: int, n_codewords: int
-) -> Float32Array:
+def _adversarial_entries(rng: np.random.Generator, n_levels: int, n_codewords: int) -> Float32Array:
     """Return table entries (L, K, 1) at the edge of what a bound with rounding can tell apart."""
     shape = (n_levels, n_codewords, 1)
     kind = rng.integers(5)

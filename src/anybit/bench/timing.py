@@ -48,6 +48,7 @@ class ReadProbe:
         self._words = np.ones(n_bytes // 8, dtype=np.int64)
 
     def __call__(self) -> object:
+        """Read everything once."""
         return np.bitwise_or.reduce(self._words)
 
     def gb_per_s(self, times: Times) -> float:

@@ -128,9 +128,7 @@ class _Task:
             self.adder.add(lut[part], offsets[part], masks[part], floats, totals)
         return totals
 
-    def _float_scores(
-        self, queries: Float32Array
-    ) -> Iterator[tuple[slice, Float32Array | None]]:
+    def _float_scores(self, queries: Float32Array) -> Iterator[tuple[slice, Float32Array | None]]:
         """Yield queries, some at a time, and their scores (b, N) with the uncompressed items."""
         if self.features is None:
             yield slice(None), None
@@ -139,9 +137,9 @@ class _Task:
         for start in range(0, len(queries), step):
             part = slice(start, start + step)
             products = queries[part] @ self.features.T  # (b, N)
-            if self.metric == "l2":
+            if self.float_norms is not None and self.metric == "l2":
                 products -= self.float_norms
-            elif self.metric == "cosine":
+            elif self.float_norms is not None:
                 products /= self.float_norms
             yield part, products
 

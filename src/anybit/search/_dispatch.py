@@ -79,7 +79,7 @@ class Searcher:
 
     def __init__(self, ranking: Ranking) -> None:
         self.ranking = ranking
-        self._compiled = None if _kernel is None else _compiled(ranking)
+        self._compiled: Any = None if _kernel is None else _compiled(ranking)
 
     def best(
         self,
@@ -119,7 +119,9 @@ class Searcher:
         ranking = self.ranking
         tables = ranking.maker.tables(queries, ranking.planes.n_levels)  # (Q, L, K)
         with np.errstate(over="ignore"):
-            largest = np.abs(tables).max(axis=2).sum(axis=1)  # (Q,); not finite where a table is not
+            largest = (
+                np.abs(tables).max(axis=2).sum(axis=1)
+            )  # (Q,); not finite where a table is not
         is_large = ~(largest < _LARGEST_SUM)
         if is_large.any():
             row = int(np.flatnonzero(is_large)[0])

@@ -212,9 +212,7 @@ class Index:
         return Searcher(Ranking(self._maker, offset, self.metric, planes, terms, self._ids))
 
 
-def _in_order(
-    ids: np.ndarray[Any, Any], n_items: int
-) -> tuple[Int64Array, Int64Array | None]:
+def _in_order(ids: np.ndarray[Any, Any], n_items: int) -> tuple[Int64Array, Int64Array | None]:
     """Return ids in ascending order, and the order where it is not theirs.
 
     Items are kept in the order of their ids: the lower position is then the lower id.
