@@ -89,13 +89,15 @@ void set_codes(anybit::Items& items, const Planes& planes, int n_levels, int n_c
 // One code length of an index, and the arrays that it looks at.
 class Ranking {
  public:
+  Ranking(const Ranking&) = delete;
   Ranking(Blocks blocks, std::optional<Rows<float>> level_scales, std::optional<Matrix> rotation,
-          std::optional<Rows<float>> offset, Planes planes, int n_levels, int n_codewords,
+          std::optional<Rows<float>> offset, bool is_product, Planes planes, int n_levels,
+          int n_codewords,
           const std::string& metric, std::optional<Rows<std::int64_t>> ids,
-          std::optional<Rows<float>> shift, std::optional<Rows<float>> factor,
+          std::optional<Blocks> codewords, std::optional<Rows<float>> norm_offset,
           std::optional<Rows<std::uint8_t>> bins, std::optional<Rows<float>> bin_floors)
       : blocks_(blocks), level_scales_(level_scales), rotation_(rotation), offset_(offset),
-        planes_(planes), ids_(ids), shift_(shift), factor_(factor), bins_(bins),
+        planes_(planes), ids_(ids), codewords_(codewords), norm_offset_(norm_offset), bins_(bins),
         bin_floors_(bin_floors) {
     anybit::Items& items = ranking_.items;
     set_codes(items, planes, n_levels, n_codewords);
@@ -110,24 +112,39 @@ class Ranking {
       require(n_blocks >= levels, "without level_scales there must be a block for every level.");
     }
     const std::size_t n_items = planes.shape(1);
-    require(!(shift && factor), "shift and factor exclude each other.");
-    require((shift || factor) == bins.has_value() && bins.has_value() == bin_floors.has_value(),
-            "bins and bin_floors must come with shift or factor, and only then.");
+    ranking_.metric = metric_named(metric);
+    const bool has_norms = ranking_.metric != anybit::Metric::kInnerProduct;
+    require(has_norms == bins.has_value() && has_norms == bin_floors.has_value() &&
+                has_norms == codewords.has_value(),
+            "codewords, bins and bin_floors must come with l2 and cosine, and only there.");
 
     anybit::CodebookColumns& books = ranking_.codebooks;
     books.blocks = blocks.data();
     books.n_blocks = static_cast<std::int64_t>(n_blocks);
     books.block_dim = static_cast<std::int64_t>(block_dim);
     books.level_scales = level_scales ? level_scales->data() : nullptr;
-    // Of the parts of a product only the offset, the rotation and the query know the sum.
-    dim_ = rotation ? rotation->shape(0) : offset ? offset->size() : 0;
-    books.rotation = data_of(rotation, dim_ * dim_, "rotation");
-    books.offset = data_of(offset, dim_, "offset");
-    items.shift = data_of(shift, n_items, "shift");
-    items.factor = data_of(factor, n_items, "factor");
+    books.is_product = is_product;
+    require(!is_product || n_blocks == levels, "a product must have one block for every level.");
+    books.dim = books.block_dim * (is_product ? n_levels : 1);
+    const auto dim = static_cast<std::size_t>(books.dim);
+    books.rotation = data_of(rotation, dim * dim, "rotation");
+    books.offset = data_of(offset, dim, "offset");
+    if (has_norms) {
+      items.norm_term = ranking_.metric == anybit::Metric::kL2 ? anybit::NormTerm::kShift
+                                                               : anybit::NormTerm::kDivide;
+      require(codewords->shape(0) == n_blocks && codewords->shape(1) == blocks.shape(2) &&
+                  codewords->shape(2) == block_dim,
+              "codewords must have the shape (B, K, d) of the blocks.");
+      words_.rows = codewords->data();
+      words_.block_dim = books.block_dim;
+      words_.level_scales = books.level_scales;
+      words_.is_product = is_product;
+      words_.dim = books.dim;
+      words_.offset = data_of(norm_offset, dim, "norm_offset");
+      items.codewords = &words_;
+    }
     items.bins = data_of(bins, n_items, "bins");
     items.bin_floors = data_of(bin_floors, 256, "bin_floors");
-    ranking_.metric = metric_named(metric);
     ranking_.ids = data_of(ids, n_items, "ids");
   }
 
@@ -136,10 +153,7 @@ class Ranking {
             const std::string& simd, Out<std::int64_t> ids, Out<float> scores) const {
     const std::size_t n_queries = queries.shape(0), dim = queries.shape(1);
     const auto n_items = static_cast<std::size_t>(ranking_.items.n_items);
-    anybit::Ranking ranking = ranking_;
-    const auto block_dim = static_cast<std::size_t>(ranking.codebooks.block_dim);
-    const auto n_blocks = static_cast<std::size_t>(ranking.codebooks.n_blocks);
-    require((dim_ == 0 || dim == dim_) && (dim == block_dim || dim == block_dim * n_blocks),
+    require(dim == static_cast<std::size_t>(ranking_.codebooks.dim),
             "queries must have the dimension of the codebooks, got " + std::to_string(dim) + ".");
     const std::size_t k = ids.shape(1);
     require(k <= n_items, "k must be at most the number of items, got " + std::to_string(k) + ".");
@@ -147,7 +161,6 @@ class Ranking {
             "ids and scores must both have shape (Q, k).");
     require(n_threads >= 1,
             "n_threads must be at least 1, got " + std::to_string(n_threads) + ".");
-    ranking.codebooks.dim = static_cast<std::int64_t>(dim);
     const auto* is_allowed =
         reinterpret_cast<const std::uint8_t*>(data_of(allowed, n_items, "allowed"));
     const anybit::SimdLevel& level = level_named(simd);
@@ -160,7 +173,7 @@ class Ranking {
     });
     {
       const nb::gil_scoped_release release;
-      anybit::best_items(ranking, queries.data(), static_cast<std::int64_t>(n_queries),
+      anybit::best_items(ranking_, queries.data(), static_cast<std::int64_t>(n_queries),
                          static_cast<std::int64_t>(k), is_allowed, n_threads, level, interrupt,
                          ids.data(), scores.data());
     }
@@ -168,15 +181,16 @@ class Ranking {
   }
 
  private:
-  anybit::Ranking ranking_;  // points into the arrays
-  std::size_t dim_ = 0;      // of queries where it is known, else 0
+  anybit::Ranking ranking_;  // points into the arrays, and at words_
+  anybit::Codewords words_;
   Blocks blocks_;
   std::optional<Rows<float>> level_scales_;
   std::optional<Matrix> rotation_;
   std::optional<Rows<float>> offset_;
   Planes planes_;
   std::optional<Rows<std::int64_t>> ids_;
-  std::optional<Rows<float>> shift_, factor_;
+  std::optional<Blocks> codewords_;
+  std::optional<Rows<float>> norm_offset_;
   std::optional<Rows<std::uint8_t>> bins_;
   std::optional<Rows<float>> bin_floors_;
 };
@@ -275,16 +289,19 @@ NB_MODULE(_kernel, module) {
   module.doc() = "The exact search, compiled (see anybit.search).";
   nb::class_<Ranking>(module, "Ranking", "One code length of an index.")
       .def(nb::init<Blocks, std::optional<Rows<float>>, std::optional<Matrix>,
-                    std::optional<Rows<float>>, Planes, int, int, const std::string&,
-                    std::optional<Rows<std::int64_t>>, std::optional<Rows<float>>,
+                    std::optional<Rows<float>>, bool, Planes, int, int, const std::string&,
+                    std::optional<Rows<std::int64_t>>, std::optional<Blocks>,
                     std::optional<Rows<float>>, std::optional<Rows<std::uint8_t>>,
                     std::optional<Rows<float>>>(),
            nb::kw_only(), nb::arg("blocks").noconvert(),
            nb::arg("level_scales").noconvert().none(), nb::arg("rotation").noconvert().none(),
-           nb::arg("offset").noconvert().none(), nb::arg("planes").noconvert(),
+           nb::arg("offset").noconvert().none(), nb::arg("is_product"),
+           nb::arg("planes").noconvert(),
            nb::arg("n_levels"), nb::arg("n_codewords"), nb::arg("metric"),
-           nb::arg("ids").noconvert() = nb::none(), nb::arg("shift").noconvert() = nb::none(),
-           nb::arg("factor").noconvert() = nb::none(), nb::arg("bins").noconvert() = nb::none(),
+           nb::arg("ids").noconvert() = nb::none(),
+           nb::arg("codewords").noconvert() = nb::none(),
+           nb::arg("norm_offset").noconvert() = nb::none(),
+           nb::arg("bins").noconvert() = nb::none(),
            nb::arg("bin_floors").noconvert() = nb::none())
       .def("best", &Ranking::best, nb::arg("queries").noconvert(),
            nb::arg("allowed").noconvert().none(), nb::arg("n_threads"), nb::arg("simd"),

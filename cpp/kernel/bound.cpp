@@ -8,6 +8,7 @@ namespace anybit {
 namespace {
 
 constexpr int kTable = 256;
+constexpr int kHalves = 32;  // two tables of 16
 constexpr double kLargest = 1e37;
 constexpr double kRounding = 1.0 / (1 << 23);  // twice the unit roundoff of float32
 constexpr double kSteps = 253.0;               // of an allowance
@@ -63,10 +64,10 @@ Bound::Bound(const Items& items, const float* table, float constant)
   const PlaneLayout layout = layout_of(items.n_codewords);
   costs_.assign(n_planes * kTable, 0.0f);
   tables_.resize((n_planes + has_bins) * kTable);
+  if (has_bins) planes_.push_back({items.bins, &tables_[n_planes * kTable], true});
   for (std::size_t p = 0; p < n_planes; ++p) {
     planes_.push_back({items.planes[p], &tables_[p * kTable], layout.is_halved()});
   }
-  if (has_bins) planes_.push_back({items.bins, &tables_[n_planes * kTable], false});
 
   double magnitude = std::fabs(constant_);
   for (int m = 0; m < items.n_levels; ++m) {
@@ -88,10 +89,16 @@ Bound::Bound(const Items& items, const float* table, float constant)
   }
   if (has_bins) {
     const Ends floors = ends_of(items.bin_floors, kTable);
+    const double width = (static_cast<double>(floors.greatest) - floors.least) / (kTable - 1);
     bin_floor_ = floors.least;
-    bin_costs_.resize(kTable);
-    for (int bin = 0; bin < kTable; ++bin) bin_costs_[bin] = items.bin_floors[bin] - floors.least;
-    if (items.shift != nullptr) {
+    for (int bin = 0; bin < kTable; ++bin) {
+      bin_floor_ = std::min(bin_floor_, items.bin_floors[bin] - width * bin);
+    }
+    for (int half = 0; half < 16; ++half) {
+      bin_costs_[half] = static_cast<float>(width * half);
+      bin_costs_[16 + half] = static_cast<float>(width * 16 * half);
+    }
+    if (items.norm_term == NormTerm::kShift) {
       magnitude += 2 * std::max(std::fabs(static_cast<double>(floors.least)),
                                 std::fabs(static_cast<double>(floors.greatest)));
     }
@@ -113,19 +120,19 @@ void Bound::quantise(const float* costs, std::size_t plane, int n_entries) {
 
 void Bound::make_tables(double allowance) {
   per_step_ = static_cast<float>(kSteps / std::max(allowance, kLeastAllowance));
-  const int n_entries = layout_of(items_.n_codewords).is_halved() ? 32 : items_.n_codewords;
+  const int n_entries = layout_of(items_.n_codewords).is_halved() ? kHalves : items_.n_codewords;
   for (std::size_t p = 0; p < items_.planes.size(); ++p) {
     quantise(&costs_[p * kTable], p, n_entries);
   }
-  if (items_.shift != nullptr) quantise(bin_costs_.data(), items_.planes.size(), kTable);
+  if (items_.norm_term == NormTerm::kShift) quantise(bin_costs_, items_.planes.size(), kHalves);
 }
 
 void Bound::raise(float theta) {
   double allowance = highest_ + constant_ + error_;
   double slope = 0.0;
-  if (items_.shift != nullptr) {
+  if (items_.norm_term == NormTerm::kShift) {
     allowance -= static_cast<double>(theta) + bin_floor_;
-  } else if (items_.factor != nullptr) {
+  } else if (items_.norm_term == NormTerm::kDivide) {
     if (!(theta >= 0.0f)) return;  // all are kept
     slope = static_cast<double>(theta) * (1.0 - 4 * kRounding);
     allowance -= slope * bin_floor_;
@@ -141,11 +148,11 @@ void Bound::raise(float theta) {
     make_tables(allowance);
     steps = kSteps;
   }
-  if (items_.factor != nullptr) {
-    float costs[kTable];
+  if (items_.norm_term == NormTerm::kDivide) {
+    float costs[kHalves];
     const float own = static_cast<float>(slope);
-    for (int bin = 0; bin < kTable; ++bin) costs[bin] = own * bin_costs_[bin];
-    quantise(costs, items_.planes.size(), kTable);
+    for (int half = 0; half < kHalves; ++half) costs[half] = own * bin_costs_[half];
+    quantise(costs, items_.planes.size(), kHalves);
   }
   most_ = static_cast<int>(std::min(steps, kSteps)) + 1;
 }

@@ -17,9 +17,12 @@
 // Codes of up to 4 bits lie two symbols of 4 bits to a byte (see Items); a symbol of several levels
 // costs the sum of its levels' costs.
 //
-// A shift s_i >= floor[bin_i] is one more level with entries -floor[bin]. For a factor f_i and theta
-// >= 0, (r_i + c) f_i > theta means r_i - theta / f_i > -c with 1 / f_i >= floor[bin_i]: one more
-// level with entries -theta floor[bin], made anew as theta grows. For theta < 0 all are kept.
+// Bins are of equal width v: floor[bin] >= f + v bin = f + v (bin % 16) + 16 v (bin / 16) with one f, so
+// that a bin costs the sum of what its two halves cost.
+//
+// A shift s_i >= floor[bin_i] is one more level with entries -floor[bin]. With a length l_i >=
+// floor[bin_i] and theta >= 0, (r_i + c) / l_i > theta means r_i - theta l_i > -c: one more level with
+// entries -theta floor[bin], made anew as theta grows. For theta < 0 all are kept.
 #pragma once
 
 #include <cstdint>
@@ -53,8 +56,8 @@ class Bound {
   double highest_ = 0.0;  // sum of the t_m
   double error_ = 0.0;    // e
   std::vector<float> costs_;  // of the planes proper, 256 or 2 x 16 for each
-  std::vector<float> bin_costs_;  // of the bins of a shift, or of an inverse factor: times theta
-  double bin_floor_ = 0.0;  // least floor of a bin
+  float bin_costs_[32];       // of the bins of a shift, or of a length: times theta; 2 x 16
+  double bin_floor_ = 0.0;    // of bin 0, or less: the floors lie on or above a straight line from it
   float per_step_ = 0.0f;   // p; 0 before there are tables
   std::vector<std::uint8_t> tables_;  // 256 for each plane
   std::vector<FilterPlane> planes_;

@@ -49,7 +49,7 @@ class Tables {
     }
     const bool is_shared = books_.level_scales != nullptr;
     const std::int64_t n_blocks = is_shared ? 1 : n_levels_;
-    const std::int64_t part_stride = books_.block_dim == dim ? 0 : books_.block_dim;
+    const std::int64_t part_stride = books_.is_product ? books_.block_dim : 0;
     products_.resize(static_cast<std::size_t>(n_queries * n_blocks * n_codewords_));
     simd_.make_tables({queries, n_queries, dim, part_stride, books_.blocks, n_blocks,
                        books_.block_dim, n_codewords_, products_.data()});

@@ -20,7 +20,8 @@ struct CodebookColumns {
   const float* level_scales = nullptr;  // (L,) where the levels share one codebook, or null
   const float* rotation = nullptr;      // (D, D), applied to queries first, or null
   const float* offset = nullptr;        // (D,), part of every item, or null
-  std::int64_t dim = 0;                 // D, of queries: block_dim, or all blocks' dimensions added
+  std::int64_t dim = 0;                 // D, of queries
+  bool is_product = false;              // every block looks at its own part of a query
 };
 
 // One code length of an index. Nothing is owned.

@@ -1,11 +1,13 @@
 #include "scan.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <exception>
 #include <functional>
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <system_error>
 #include <thread>
 
@@ -35,7 +37,11 @@ class Running {
         bound_(items, table, constant == nullptr ? 0.0f : *constant),
         simd_(simd),
         bits_(layout_of(items.n_codewords).bits),
-        n_filtered_(n_planes()) {}
+        n_filtered_(n_planes()) {
+    if (items.norm_term != NormTerm::kNone) {
+      norms_.emplace(*items.codewords, items.n_levels, items.n_codewords);
+    }
+  }
 
   // Goes over the items in [begin, end); must be called in the order of positions.
   void look_at(std::int64_t begin, std::int64_t end, std::vector<std::int64_t>& found) {
@@ -137,10 +143,40 @@ class Running {
     if (items_.allowed != nullptr && items_.allowed[i] == 0) return;
     float value = sum_of(i);
     if (constant_ != nullptr) value += *constant_;
-    if (items_.shift != nullptr) value -= items_.shift[i];
-    if (items_.factor != nullptr) value *= items_.factor[i];
+    if (norms_) {
+      if (!may_be_better(value, i)) return;
+      value = with_norm(value, sq_norm(i));
+    }
     ++n_scored_;
     best_.add(value, i);
+  }
+
+  // Whether an item could beat the threshold with the least norm of its bin, which is there already:
+  // to make its own takes far longer. Rounding keeps the order of differences; for quotients it is
+  // off by less than the slack.
+  bool may_be_better(float sum, std::int64_t i) const {
+    constexpr float kSlack = 1e-6f;
+    const float theta = best_.threshold(), floor = items_.bin_floors[items_.bins[i]];
+    if (items_.norm_term == NormTerm::kShift) return sum - floor > theta;
+    return !(theta > 0.0f) || sum >= theta * floor * (1.0f - kSlack);
+  }
+
+  float with_norm(float sum, float sq_norm) const {
+    if (items_.norm_term == NormTerm::kShift) return sum - sq_norm * 0.5f;
+    return sum * (sq_norm > 0.0f ? 1.0f / std::sqrt(sq_norm) : 0.0f);
+  }
+
+  // Unpacks the codes of an item, and asks for its squared length.
+  float sq_norm(std::int64_t i) {
+    const PlaneLayout layout = layout_of(items_.n_codewords);
+    std::uint8_t codes[256];
+    const unsigned mask = (1u << layout.bits) - 1;
+    for (int m = 0; m < items_.n_levels; ++m) {
+      const int byte = items_.planes[static_cast<std::size_t>(m / layout.levels_per_byte)][i];
+      const int shift = layout.bits * (m % layout.levels_per_byte);
+      codes[m] = static_cast<std::uint8_t>(static_cast<unsigned>(byte >> shift) & mask);
+    }
+    return norms_->sq_norm(codes);
   }
 
   const Items& items_;
@@ -156,6 +192,7 @@ class Running {
   int next_choice_ = 4;                     // chunk before which to choose again
   float theta_ = -std::numeric_limits<float>::infinity();
   std::int64_t n_scored_ = 0;
+  std::optional<NormReader> norms_;
 };
 
 // A range of queries over a range of items.

@@ -1,8 +1,8 @@
 // Exact scan over level planes: the best k items of every query by asymmetric quantizer distance.
 //
 // The value of an item is the float32 sum of one table entry per level, added in the order 0..L-1,
-// then `+ constant` of the query, then `- shift` of the item, then `* factor` of the item, each
-// only where there is one. Larger is better; equal values go to the lower position. The result is
+// then `+ constant` of the query where there is one, then `- n / 2` or `/ sqrt(n)` with the squared
+// length n of the item's reconstruction, where the metric asks for it. Larger is better; equal values go to the lower position. The result is
 // the same to the bit for every SIMD level, number of threads and number of queries.
 #pragma once
 
@@ -11,6 +11,7 @@
 
 #include "dispatch.hpp"
 #include "interrupt.hpp"
+#include "norms.hpp"
 
 namespace anybit {
 
@@ -28,6 +29,13 @@ inline PlaneLayout layout_of(int n_codewords) {
   return {bits, 8 / bits};
 }
 
+// What an item's squared length n does to its value.
+enum class NormTerm {
+  kNone,
+  kShift,   // - n / 2
+  kDivide,  // * (1 / sqrt(n)), or * 0 where n is 0
+};
+
 // What is searched. Nothing is copied or owned: planes may be a read-only memory map.
 struct Items {
   std::vector<const std::uint8_t*> planes;  // (N,) bytes each, as many as n_levels need
@@ -35,10 +43,9 @@ struct Items {
   int n_codewords = 0;                      // K, up to 256
   std::int64_t n_items = 0;                 // N
   const std::uint8_t* allowed = nullptr;    // (N,) 0 or 1, or null: all
-  const float* shift = nullptr;             // (N,) or null
-  const float* factor = nullptr;            // (N,), not negative, or null
-  // Where there is shift or factor: a bin per item, and for every bin a lower bound of the shift,
-  // or of 1 / factor, of its items.
+  NormTerm norm_term = NormTerm::kNone;
+  const Codewords* codewords = nullptr;  // where there is a norm term
+  // A bin per item, and for every bin a lower bound of what its items subtract, or are divided by.
   const std::uint8_t* bins = nullptr;   // (N,)
   const float* bin_floors = nullptr;    // (256,)
 };

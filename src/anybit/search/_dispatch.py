@@ -140,19 +140,20 @@ def _check_finite(queries: Float32Array) -> None:
 
 def _compiled(ranking: Ranking) -> Any:
     """Hand a ranking's arrays to the kernel."""
-    maker, planes, terms = ranking.maker, ranking.planes, ranking.terms
+    maker, planes, norms, bins = ranking.maker, ranking.planes, ranking.norms, ranking.bins
     return _kernel.Ranking(
         blocks=maker.blocks,
         level_scales=maker.level_scales,
         rotation=None if maker.rotation is None else maker.rotation[0],
         offset=ranking.offset,
+        is_product=maker.is_product,
         planes=planes.values,
         n_levels=planes.n_levels,
         n_codewords=planes.n_codewords,
         metric=ranking.metric,
         ids=ranking.ids,
-        shift=terms.shift,
-        factor=terms.factor,
-        bins=terms.bins and terms.bins.numbers,
-        bin_floors=terms.bins and terms.bins.floors,
+        codewords=norms.words if bins else None,
+        norm_offset=norms.offset if bins else None,
+        bins=bins.numbers if bins else None,
+        bin_floors=bins.floors if bins else None,
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from anybit.codes import BytePlanes
 from anybit.search._tables import TableMaker
-from anybit.search._terms import ItemTerms
+from anybit.search._terms import Bins, NormMaker, norm_terms
 from anybit.types import Float32Array, Int64Array, Metric
 
 __all__ = ["Ranking"]
@@ -25,8 +26,10 @@ class Ranking:
     metric : {"ip", "l2", "cosine"}
     planes : BytePlanes
         Codes of this length, in the order that decides ties.
-    terms : ItemTerms
-        What the metric needs of every item.
+    norms : NormMaker
+        Squared lengths of items, for l2 and the cosine.
+    bins : Bins, optional
+        Of what the metric takes off or divides by; none for the inner product.
     ids : ndarray of shape (N,), int64, optional
         Positions are the ids when left out.
     """
@@ -35,5 +38,13 @@ class Ranking:
     offset: Float32Array | None
     metric: Metric
     planes: BytePlanes
-    terms: ItemTerms
+    norms: NormMaker
+    bins: Bins | None = None
     ids: Int64Array | None = None
+
+    @cached_property
+    def terms(self) -> Float32Array | None:
+        """What the metric takes off or multiplies by, (N,); made for the twin, then kept."""
+        if self.metric == "ip":
+            return None
+        return norm_terms(self.metric, self.norms.sq_norms(self.planes))

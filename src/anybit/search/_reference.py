@@ -85,8 +85,8 @@ def best_items(
 ) -> tuple[Int64Array, Float32Array]:
     """Return the ids and scores of the best `k` items of every query.
 
-    Items are ranked by ``r_i`` (the sum of its levels), then ``r_i + <q, offset>`` (cosine), then
-    ``r_i - shift[i]`` (l2), then ``r_i * factor[i]`` (cosine).
+    Items are ranked by the sum of their levels, for the cosine plus ``<q, offset>``; for l2 less
+    half their squared length, for the cosine times their inverse length.
 
     Parameters
     ----------
@@ -186,10 +186,10 @@ def _scan(
             sum_levels(tables[query], codes, values, spare)
             if constants is not None:
                 np.add(values, constants[query], out=values)
-            if terms.shift is not None:
-                np.subtract(values, terms.shift[block], out=values)
-            if terms.factor is not None:
-                np.multiply(values, terms.factor[block], out=values)
+            if terms is not None and ranking.metric == "l2":
+                np.subtract(values, terms[block], out=values)
+            elif terms is not None:
+                np.multiply(values, terms[block], out=values)
             held = best_values[query]
             # Later blocks hold higher positions: an equal score cannot displace a held one.
             is_fresh = values > held[-1] if len(held) == k else np.ones(width, dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""What belongs to the items of a scan beside their codes."""
+"""What a metric needs of the items of a scan beside their codes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anybit.codes import BytePlanes, Codebooks
 from anybit.types import Float32Array, Metric, UInt8Array
 
-__all__ = ["Bins", "ItemTerms", "inverse_root", "terms_of"]
+__all__ = ["Bins", "NormMaker", "inverse_root", "norm_bins", "norm_terms"]
 
 _N_BINS = 256
+_BLOCK_ITEMS = 16_384
+_LANES = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,42 +31,83 @@ class Bins:
     floors: Float32Array
 
 
-@dataclass(frozen=True, eq=False)
-class ItemTerms:
-    """Per item: what its sum of levels becomes.
+class NormMaker:
+    """Squared lengths of reconstructions in one fixed order of additions.
+
+    Nothing is stored for an item: a length is made from the codewords when it is asked for, by the
+    compiled kernel to the same bit.
 
     Parameters
     ----------
-    shift : ndarray of shape (N,), float32, optional
-        Subtracted from the sum.
-    factor : ndarray of shape (N,), float32, optional
-        Multiplies the sum; not negative.
-    bins : Bins, optional
-        Of the shift, or of the inverse of the factor.
+    codebooks : Codebooks
     """
 
-    shift: Float32Array | None = None
-    factor: Float32Array | None = None
-    bins: Bins | None = None
+    def __init__(self, codebooks: Codebooks) -> None:
+        values = codebooks.codebooks
+        self.words = np.ascontiguousarray(values[None] if values.ndim == 2 else values)  # (B, K, d)
+        self.level_scales = codebooks.level_scales
+        self.is_product = codebooks.kind == "product"
+        self.offset = codebooks.offset  # (D,)
+        if self.offset is not None and codebooks.rotation is not None:
+            # A rotation changes no length: the offset is turned back instead of every item.
+            self.offset = np.ascontiguousarray(self.offset @ codebooks.rotation)
+
+    def sq_norms(self, planes: BytePlanes, items: slice = slice(None)) -> Float32Array:
+        """Return the squared lengths (n,) of some items."""
+        first, stop, _ = items.indices(planes.n_items)
+        norms = np.empty(stop - first, dtype=np.float32)
+        for start in range(first, stop, _BLOCK_ITEMS):
+            block = slice(start, min(start + _BLOCK_ITEMS, stop))
+            norms[block.start - first : block.stop - first] = self._of_block(planes, block)
+        return norms
+
+    def _of_block(self, planes: BytePlanes, items: slice) -> Float32Array:
+        x: Float32Array | None = None  # (n, D), levels added in order, the offset last
+        parts = []
+        for level in range(planes.n_levels):
+            block = 0 if self.level_scales is not None else level
+            rows = self.words[block][planes.level(level, items)]
+            if self.level_scales is not None:
+                rows = rows * self.level_scales[level]
+            if self.is_product:
+                parts.append(rows)
+            else:
+                x = rows if x is None else x + rows
+        if self.is_product or x is None:
+            x = np.concatenate(parts, axis=1)
+        if self.offset is not None:
+            x = x + self.offset
+        squares = x * x
+        lanes = np.zeros((len(x), _LANES), dtype=np.float32)
+        for start in range(0, x.shape[1], _LANES):
+            part = squares[:, start : start + _LANES]
+            lanes[:, : part.shape[1]] += part
+        total = lanes[:, 0].copy()
+        for lane in range(1, _LANES):
+            total += lanes[:, lane]
+        return total
 
 
-def terms_of(metric: Metric, sq_norms: Float32Array) -> ItemTerms:
-    """Return the terms of a metric for items of the given squared lengths (N,).
+def norm_terms(metric: Metric, sq_norms: Float32Array) -> Float32Array:
+    """Return what is taken off (l2) or multiplied by (cosine) for items of squared lengths (n,).
 
     ``|q - x|^2 = |q|^2 - 2 (<q, x> - |x|^2 / 2)`` makes half the squared length a shift; the cosine
     makes the inverse length a factor.
     """
+    return sq_norms * np.float32(0.5) if metric == "l2" else inverse_root(sq_norms)
+
+
+def norm_bins(metric: Metric, sq_norms: Float32Array) -> Bins | None:
+    """Sort items (N,) by what they subtract (l2) or are divided by (cosine)."""
     if metric == "ip":
-        return ItemTerms()
+        return None
+    terms = norm_terms(metric, sq_norms)
     if metric == "l2":
-        shift = sq_norms * np.float32(0.5)
-        return ItemTerms(shift=shift, bins=_bins_of(shift))
-    lengths = np.sqrt(sq_norms)
-    inverse = inverse_root(sq_norms)
+        return _bins_of(terms)
     # A vector without length has the cosine 0, whatever bin it is in: any finite one will do.
-    inverse_again = np.full_like(lengths, lengths.max(initial=0))
-    np.divide(np.float32(1), inverse, out=inverse_again, where=inverse > 0)
-    return ItemTerms(factor=inverse, bins=_bins_of(inverse_again))
+    lengths = np.full_like(terms, np.sqrt(sq_norms.max(initial=0)))
+    np.divide(np.float32(1), terms, out=lengths, where=terms > 0)
+    return _bins_of(lengths)
 
 
 def _bins_of(values: Float32Array) -> Bins:

@@ -13,7 +13,7 @@ from anybit.errors import DTypeError, OptionError, ShapeError
 from anybit.search._dispatch import Searcher
 from anybit.search._ranking import Ranking
 from anybit.search._tables import TableMaker
-from anybit.search._terms import ItemTerms, terms_of
+from anybit.search._terms import NormMaker, norm_bins
 from anybit.types import METRICS, BoolArray, Float32Array, Int64Array, Metric
 
 __all__ = ["Index", "SearchResult"]
@@ -96,7 +96,7 @@ class Index:
         self.codebooks = codebooks
         self.metric: Metric = codebooks.metric if metric is None else metric
         self._dim = codebooks.dim
-        self._maker = TableMaker.of(codebooks)
+        self._maker, self._norms = TableMaker.of(codebooks), NormMaker(codebooks)
         self._lock = threading.Lock()
         self._searchers: dict[int, Searcher] = {}
         self._order: Int64Array | None = None
@@ -205,11 +205,9 @@ class Index:
         if self.codebooks.kind == "product":
             # Subspaces are no prefixes: this raises unless all of them are asked for.
             self.codebooks.cut(planes.bits)
-        terms = ItemTerms()
-        if self.metric != "ip":
-            terms = terms_of(self.metric, self.codebooks.sq_norms(planes.codes()))
-        offset = self.codebooks.offset
-        return Searcher(Ranking(self._maker, offset, self.metric, planes, terms, self._ids))
+        bins = None if self.metric == "ip" else norm_bins(self.metric, self._norms.sq_norms(planes))
+        offset, norms = self.codebooks.offset, self._norms
+        return Searcher(Ranking(self._maker, offset, self.metric, planes, norms, bins, self._ids))
 
 
 def _in_order(ids: np.ndarray[Any, Any], n_items: int) -> tuple[Int64Array, Int64Array | None]:

@@ -16,34 +16,29 @@ from anybit.search import Index, _dispatch, _reference
 from anybit.search._dispatch import NUMPY, Searcher, simd_level, simd_levels
 from anybit.search._ranking import Ranking
 from anybit.search._tables import TableMaker
-from anybit.search._terms import ItemTerms, terms_of
+from anybit.search._terms import NormMaker, norm_bins
 
 COMPILED = [level for level in simd_levels() if level != NUMPY]
 needs_kernel = pytest.mark.skipif(not COMPILED, reason="built without a compiler")
 
 
-def ranking_of(tables, planes, *, metric="ip", terms=None, constants=None, ids=None):
+def ranking_of(tables, planes, *, metric="ip", constants=None, ids=None):
     """Return a ranking, and queries, whose look-up tables are `tables` (Q, L, K).
 
     Codewords hold a table entry for every query, and each query picks its own: products with 0
     and 1 change no bit but the sign of a zero.
     """
     n_queries, n_levels, n_codewords = tables.shape
-    codebooks = Codebooks.product(np.ascontiguousarray(tables.transpose(1, 2, 0)))
+    values = np.ascontiguousarray(tables.transpose(1, 2, 0))
     queries = np.tile(np.eye(n_queries, dtype=np.float32), n_levels)  # (Q, L * Q)
     offset = None
     if constants is not None:
         offset = np.zeros(n_levels * n_queries, dtype=np.float32)
         offset[:n_queries] = constants
-    ranking = Ranking(
-        TableMaker.of(codebooks),
-        offset,
-        metric,
-        BytePlanes.of(Codes(planes, n_codewords)),
-        ItemTerms() if terms is None else terms,
-        ids,
-    )
-    return ranking, queries
+    codebooks = Codebooks.product(values, offset=offset)
+    packed, norms = BytePlanes.of(Codes(planes, n_codewords)), NormMaker(codebooks)
+    bins = norm_bins(metric, norms.sq_norms(packed))
+    return Ranking(TableMaker.of(codebooks), offset, metric, packed, norms, bins, ids), queries
 
 
 def assert_same(ranking, queries, k, allowed=None):
@@ -88,19 +83,6 @@ def random_tables(rng, n_queries, n_levels, n_codewords):
     return np.ascontiguousarray(tables, dtype=np.float32)
 
 
-def random_terms(rng, metric, n_items):
-    """Terms for squared lengths of many kinds: all alike, one of them 0, nearly alike."""
-    sq_norms = np.abs(rng.standard_normal(n_items)).astype(np.float32)
-    kind = rng.integers(4)
-    if kind == 1:
-        sq_norms[:] = sq_norms[0]
-    elif kind == 2:
-        sq_norms[rng.integers(n_items)] = 0
-    elif kind == 3:
-        sq_norms = (sq_norms * 1e-6 + 1).astype(np.float32)
-    return terms_of(metric, sq_norms)
-
-
 @needs_kernel
 @pytest.mark.parametrize("seed", range(8))
 def test_every_path_equals_the_twin_to_the_bit(seed):
@@ -119,7 +101,6 @@ def test_every_path_equals_the_twin_to_the_bit(seed):
             random_tables(rng, n_queries, n_levels, n_codewords),
             rng.integers(0, n_codewords, (n_levels, n_items)).astype(np.uint8),
             metric=metric,
-            terms=random_terms(rng, metric, n_items),
             constants=rng.standard_normal(n_queries).astype(np.float32),
             ids=np.sort(rng.choice(10 * n_items, n_items, replace=False)),
         )
@@ -139,11 +120,15 @@ def test_tables_of_raw_queries_equal_the_twin_to_the_bit(kind):
         else:
             rotation = rng.standard_normal((3 * dim, 3 * dim))
             rotation = np.linalg.qr(rotation)[0].astype(np.float32) if kind == "rotated" else None
-            codebooks = Codebooks.product(values, rotation=rotation)
+            offset = rng.standard_normal(3 * dim).astype(np.float32)
+            codebooks = Codebooks.product(values, rotation=rotation, offset=offset)
         planes = rng.integers(0, n_codewords, (3, 200)).astype(np.uint8)
         for metric in ("ip", "l2", "cosine"):
             index = Index(codebooks, Codes(planes, n_codewords), metric=metric)
             ranking = index._searcher(None).ranking
+            lengths = codebooks.sq_norms(index.codes)  # in another order of additions
+            made = ranking.norms.sq_norms(ranking.planes)
+            np.testing.assert_allclose(made, lengths, rtol=1e-4)
             queries = rng.standard_normal((130, codebooks.dim)).astype(np.float32)
             assert_same(ranking, queries, 7)
 
@@ -159,6 +144,31 @@ def test_an_item_at_the_edge_of_the_bound_is_kept():
     planes[:, -1] = 255
     planes[0, 5] = 7
     assert assert_same(*ranking_of(tables, planes), 1)[0][0, 0] == n_items - 1
+
+
+@needs_kernel
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+@pytest.mark.parametrize("kind", ["all alike", "one of length 0", "nearly alike", "far apart"])
+def test_lengths_at_the_edge_of_their_bins(metric, kind):
+    rng = np.random.default_rng(11)
+    values = rng.standard_normal((3, 16, 20)).astype(np.float32)
+    if kind == "all alike":
+        values[:] = np.sign(values)
+    elif kind == "one of length 0":
+        values[:, 3] = 0
+    elif kind == "nearly alike":
+        values[1:] *= 1e-6
+    else:
+        values[:, 7] *= 1e4
+    planes = rng.integers(0, 16, (3, 4000)).astype(np.uint8)
+    planes[:, 100] = 3
+    for offset in (None, values[0, 5]):
+        codebooks = Codebooks.stacked(values, offset=offset)
+        ranking = Index(codebooks, Codes(planes, 16), metric=metric)._searcher(None).ranking
+        queries = rng.standard_normal((30, 20)).astype(np.float32)
+        queries[0] = 0
+        for k in (1, 10, 200):
+            assert_same(ranking, queries, k)
 
 
 @needs_kernel
@@ -301,6 +311,7 @@ def ranking_arguments():
         "level_scales": None,
         "rotation": None,
         "offset": None,
+        "is_product": False,
         "planes": np.zeros((1, 9), dtype=np.uint8),
         "n_levels": 2,
         "n_codewords": 4,
@@ -335,18 +346,30 @@ BAD_RANKINGS = {
     "an unknown metric": {"metric": "hamming"},
     "ids of another length": {"ids": np.zeros(8, dtype=np.int64)},
     "ids of float": {"ids": np.zeros(9)},
-    "a shift without bins": {"shift": np.zeros(9, dtype=np.float32)},
-    "bins without a shift": {"bins": np.zeros(9, dtype=np.uint8)},
-    "a shift and a factor": {
-        "shift": np.zeros(9, dtype=np.float32),
-        "factor": np.zeros(9, dtype=np.float32),
+    "l2 without norms": {"metric": "l2"},
+    "bins for the inner product": {"bins": np.zeros(9, dtype=np.uint8)},
+    "a product of too many blocks": {
+        "is_product": True,
+        "blocks": np.zeros((3, 3, 4), dtype=np.float32),
+    },
+    "too few floors": {
+        "metric": "cosine",
+        "codewords": np.zeros((2, 4, 3), dtype=np.float32),
+        "bins": np.zeros(9, dtype=np.uint8),
+        "bin_floors": np.zeros(255, dtype=np.float32),
+    },
+    "codewords in another shape": {
+        "metric": "l2",
+        "codewords": np.zeros((2, 3, 4), dtype=np.float32),
         "bins": np.zeros(9, dtype=np.uint8),
         "bin_floors": np.zeros(256, dtype=np.float32),
     },
-    "too few floors": {
-        "shift": np.zeros(9, dtype=np.float32),
+    "an offset of norms of another length": {
+        "metric": "l2",
+        "codewords": np.zeros((2, 4, 3), dtype=np.float32),
+        "norm_offset": np.zeros(2, dtype=np.float32),
         "bins": np.zeros(9, dtype=np.uint8),
-        "bin_floors": np.zeros(255, dtype=np.float32),
+        "bin_floors": np.zeros(256, dtype=np.float32),
     },
 }
 
