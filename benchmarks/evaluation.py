@@ -15,6 +15,7 @@ from anybit.bench import environment, write_result
 from anybit.codes import Codebooks
 from anybit.data import Labels
 from anybit.evaluation import EvaluationInput, EvaluationOptions, evaluate
+from anybit.search import simd_level
 
 
 def made_up_input(args: argparse.Namespace) -> EvaluationInput:
@@ -74,6 +75,7 @@ def main() -> None:
         settings = {key: value for key, value in vars(args).items() if key != "output"}
         figures = {
             "seed": args.seed,
+            "simd": simd_level(),
             "seconds": round(seconds, 2),
             "cpu_seconds": round(cpu_seconds, 2),
             "peak_mib": round(peak_kib / 1024),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anybit.codes.codes import Codes, bits_per_level
+from anybit.errors import DTypeError, OptionError, ShapeError
 from anybit.types import Int64Array, UInt8Array
 
 __all__ = ["BytePlanes"]
@@ -22,15 +23,49 @@ class BytePlanes:
     Parameters
     ----------
     values : ndarray of shape (P, N), uint8
-        With more than 16 codewords the level planes themselves, not copied: a read-only memory map
-        stays one.
+        With more than 16 codewords the level planes themselves, not copied. May be a read-only
+        memory map, which several processes share.
     n_levels : int
     n_codewords : int
+
+    Raises
+    ------
+    ShapeError
+        If the values are not (P, N) with a plane for every 8, 4, 2 or 1 levels.
+    DTypeError
+        If they are not uint8.
+    OptionError
+        If the number of codewords is no power of two up to 256, or a code is not below it.
+
+    Examples
+    --------
+    >>> codes = Codes(np.array([[3], [2], [1]], dtype=np.uint8), n_codewords=16)
+    >>> BytePlanes.of(codes).values.tolist()  # 3 + 16 * 2, and 1
+    [[35], [1]]
     """
 
     values: UInt8Array
     n_levels: int
     n_codewords: int
+
+    def __post_init__(self) -> None:
+        width = _code_width(self.n_codewords)
+        if not isinstance(self.values, np.ndarray) or self.values.dtype != np.uint8:
+            got = getattr(self.values, "dtype", type(self.values).__name__)
+            raise DTypeError(f"byte planes must be a uint8 array, got {got}.")
+        n_planes = -(-self.n_levels * width // 8)
+        if self.n_levels < 1 or self.values.ndim != 2 or len(self.values) != n_planes:
+            raise ShapeError(
+                f"byte planes of {self.n_levels} levels of {self.n_codewords} codewords must have "
+                f"shape ({max(n_planes, 1)}, N), got {self.values.shape}."
+            )
+        if self.n_codewords < 1 << width and self.values.size:
+            for level in range(self.n_levels):
+                if self.level(level).max() >= self.n_codewords:
+                    raise OptionError(
+                        f"every code must be below n_codewords = {self.n_codewords}, "
+                        f"got {int(self.level(level).max())}."
+                    )
 
     @classmethod
     def of(cls, codes: Codes) -> BytePlanes:
@@ -59,6 +94,11 @@ class BytePlanes:
         """Return the first levels (a view)."""
         n_planes = -(-n_levels * _code_width(self.n_codewords) // 8)
         return BytePlanes(self.values[:n_planes], n_levels, self.n_codewords)
+
+    def take(self, positions: Int64Array) -> BytePlanes:
+        """Return the codes of some items, in the order of `positions` (n,)."""
+        values = np.ascontiguousarray(self.values[:, positions])
+        return BytePlanes(values, self.n_levels, self.n_codewords)
 
     def level(self, level: int, items: slice = slice(None)) -> UInt8Array:
         """Return the codes (n,) of some items at one level."""

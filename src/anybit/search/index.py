@@ -44,8 +44,9 @@ class Index:
     Parameters
     ----------
     codebooks : Codebooks
-    codes : Codes
-        As many levels as the codebooks, or fewer.
+    codes : Codes or BytePlanes
+        As many levels as the codebooks, or fewer. Byte planes are not copied (unless ids come out
+        of order), nor are codes of more than 16 codewords: a memory map serves several processes.
     ids : ndarray of shape (N,), int64, optional
         Distinct; 0..N-1 when left out.
     metric : {"ip", "l2", "cosine"}, optional
@@ -81,7 +82,7 @@ class Index:
     def __init__(
         self,
         codebooks: Codebooks,
-        codes: Codes,
+        codes: Codes | BytePlanes,
         ids: Int64Array | None = None,
         metric: Metric | None = None,
     ) -> None:
@@ -103,7 +104,9 @@ class Index:
         self._ids: Int64Array | None = None
         if ids is not None:
             self._ids, self._order = _in_order(np.asarray(ids), codes.n_items)
-        self._planes = BytePlanes.of(codes if self._order is None else codes.take(self._order))
+        if self._order is not None:
+            codes = codes.take(self._order)
+        self._planes = codes if isinstance(codes, BytePlanes) else BytePlanes.of(codes)
 
     @property
     def ids(self) -> Int64Array:

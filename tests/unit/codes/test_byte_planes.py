@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from anybit.codes import BytePlanes, Codes
+from anybit.errors import DTypeError, OptionError, ShapeError
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,18 @@ def test_the_first_level_lies_in_the_lowest_bits():
 def test_codes_of_a_byte_are_not_copied(rng):
     planes = rng.integers(0, 256, (2, 9)).astype(np.uint8)
     assert BytePlanes.of(Codes(planes)).values is planes
+
+
+@pytest.mark.parametrize(
+    ("values", "n_levels", "n_codewords", "error", "message"),
+    [
+        (np.zeros((2, 3)), 2, 256, DTypeError, "must be a uint8 array, got float64"),
+        (np.zeros((2, 3), np.uint8), 5, 16, ShapeError, r"must have shape \(3, N\), got \(2, 3\)"),
+        (np.zeros(3, np.uint8), 1, 256, ShapeError, r"must have shape \(1, N\), got \(3,\)"),
+        (np.full((1, 3), 200, np.uint8), 1, 64, OptionError, "below n_codewords = 64, got 200"),
+        (np.full((1, 3), 0x91, np.uint8), 2, 8, OptionError, "below n_codewords = 8, got 9"),
+    ],
+)
+def test_wrong_planes_are_refused(values, n_levels, n_codewords, error, message):
+    with pytest.raises(error, match=message):
+        BytePlanes(values, n_levels, n_codewords)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from anybit.codes import Codebooks, Codes
+from anybit.codes import BytePlanes, Codebooks, Codes
 from anybit.errors import DataError, DTypeError, OptionError, ShapeError
 from anybit.search import Index
 
@@ -168,3 +168,18 @@ def test_refusals_say_what_was_wrong():
         Index(codebooks, Codes(np.zeros((4, 1), dtype=np.uint8), n_codewords=4))
     with pytest.raises(OptionError, match="metric must be one of"):
         Index(codebooks, codes, metric="hamming")
+
+
+@pytest.mark.parametrize("n_codewords", [16, 256])
+def test_a_read_only_memory_map_is_searched_in_place(tmp_path, n_codewords):
+    codebooks = _stacked(n_levels=3, n_codewords=n_codewords)
+    codes = _codes(codebooks, 5000)
+    packed = BytePlanes.of(codes)
+    packed.values.tofile(tmp_path / "planes")
+    mapped = np.memmap(tmp_path / "planes", dtype=np.uint8, mode="r", shape=packed.values.shape)
+    index = Index(codebooks, BytePlanes(mapped, 3, n_codewords), metric="l2")
+    assert index._planes.values is mapped
+    expected = Index(codebooks, codes, metric="l2").search(_queries(5), k=7)
+    found = index.search(_queries(5), k=7)
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    np.testing.assert_array_equal(found.scores, expected.scores)
