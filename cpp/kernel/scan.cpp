@@ -19,8 +19,6 @@ namespace {
 
 // Items that all queries of a tile look at before the next ones: their codes stay in the cache.
 constexpr std::int64_t kBlockItems = 16384;
-// Items between two looks at the threshold, at most.
-constexpr std::int64_t kChunkItems = 2048;
 // Queries of one tile: their tables stay in the cache, too. Fewer where each holds many candidates.
 constexpr std::int64_t kTileQueries = 16;
 constexpr std::int64_t kTileCandidates = 1 << 18;
@@ -48,19 +46,21 @@ class Running {
     std::int64_t at = begin;
     while (at < end && !is_raised()) {  // until there are k: every item counts
       const std::int64_t stop = std::min(end, at + kFirstItems);
+      n_seen_ += stop - at;
       for (; at < stop; ++at) score(at);
       raise();
     }
     while (at < end) {
-      const std::int64_t stop = std::min(end, at + chunk_items_);
+      // The threshold rises ever more slowly: it is looked at whenever a quarter more has gone by.
+      const std::int64_t stop = std::min(end, at + std::max(kFirstItems, n_seen_ / 4));
       if (bound_.most() < 0) return;  // no item left can be among the best
       if (n_chunks_ == next_choice_) choose_planes(at, stop, found);
       const std::size_t n_found = filter(n_filtered_, at, stop, found);
       for (std::size_t i = 0; i < n_found; ++i) score(found[i]);
       raise();
+      n_seen_ += stop - at;
       at = stop;
       ++n_chunks_;
-      chunk_items_ = std::min(kChunkItems, 2 * chunk_items_);
     }
   }
 
@@ -70,7 +70,7 @@ class Running {
  private:
   static constexpr std::int64_t kFirstItems = 64;
   static constexpr std::int64_t kSampleItems = 256;
-  static constexpr int kMostChunks = 32;  // between two choices
+  static constexpr int kMostChunks = 16;  // between two choices
 
   bool is_raised() const { return theta_ > -std::numeric_limits<float>::infinity(); }
 
@@ -187,7 +187,7 @@ class Running {
   const SimdLevel& simd_;
   int bits_;             // of a code in its byte
   int n_filtered_;       // planes that the filter looks at
-  std::int64_t chunk_items_ = kFirstItems;  // grows, as the threshold rises ever more slowly
+  std::int64_t n_seen_ = 0;                 // items gone by
   int n_chunks_ = 0;                        // chunks filtered so far
   int next_choice_ = 4;                     // chunk before which to choose again
   float theta_ = -std::numeric_limits<float>::infinity();
@@ -206,7 +206,7 @@ std::int64_t scan_part(const Items& items, const Queries& queries, const Part& p
                        const std::function<void(std::int64_t, const std::vector<Scored>&)>& take) {
   const std::size_t table_size =
       static_cast<std::size_t>(items.n_levels) * static_cast<std::size_t>(items.n_codewords);
-  std::vector<std::int64_t> found(kChunkItems);
+  std::vector<std::int64_t> found(kBlockItems);
   std::int64_t n_scored = 0;
   const std::int64_t tile = std::clamp<std::int64_t>(kTileCandidates / queries.k, 1, kTileQueries);
   for (std::int64_t first = part.first_query; first < part.last_query; first += tile) {
