@@ -85,7 +85,8 @@ class OptimizerOptions:
     schedule : {"constant", "step", "one_cycle"}
         ``step``: times 0.9 every 10,000 steps (authors' code).
     is_batch_norm_frozen : bool
-        Keep the statistics of a pretrained backbone's batch normalisation.
+        Keep the statistics of a pretrained backbone's batch normalisation. True in all presets: the
+        paper's AlexNet has none, and weights whose normalisation is folded lose what they learned.
     """
 
     kind: Literal["adam", "adamw", "sgd"] = "adam"
@@ -169,7 +170,7 @@ PRESETS: dict[str, Preset] = {
     "paper": Preset(
         "paper",
         scratch=OptimizerOptions("adam", 1e-3),
-        fine_tune=OptimizerOptions("adam", 1e-3, pretrained_factor=0.1),
+        fine_tune=OptimizerOptions("adam", 1e-3, pretrained_factor=0.1, is_batch_norm_frozen=True),
         quantizer={"has_offset": False, "scale_rule": "power", "temperature": 1.0},
         head={"head_dims": (1748, 300)},
         losses=LossOptions(triplet_margin=1.0),
@@ -197,6 +198,7 @@ PRESETS: dict[str, Preset] = {
             bias_factor=2.0,
             quantizer_learning_rate=1e-4,
             schedule="step",
+            is_batch_norm_frozen=True,
         ),
         quantizer={
             "has_offset": False,
