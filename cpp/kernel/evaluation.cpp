@@ -18,14 +18,24 @@ void count_shared(const Evaluation& task, const std::uint64_t* labels, std::uint
   }
 }
 
-// Adds the entries of one level (K,) to the sums (N,).
-void add_level(const Items& items, int level, const float* entries, float* sums) {
+// Adds the entries of the levels from `level` on, up to `end`, to the sums (N,): of one, or of two that
+// make up a byte. Returns the next level.
+int add_levels(const Items& items, const float* table, int level, int end, float* sums) {
   const PlaneLayout layout = layout_of(items.n_codewords);
   const std::uint8_t* plane =
       items.planes[static_cast<std::size_t>(level / layout.levels_per_byte)];
-  const int shift = layout.bits * (level % layout.levels_per_byte);
-  const int mask = (1 << layout.bits) - 1;
+  const int within = level % layout.levels_per_byte;
+  const float* entries = table + level * items.n_codewords;
+  if (layout.bits == 4 && within == 0 && level + 2 <= end) {
+    const float* next = entries + items.n_codewords;
+    for (std::int64_t i = 0; i < items.n_items; ++i) {
+      sums[i] = (sums[i] + entries[plane[i] & 15]) + next[plane[i] >> 4];
+    }
+    return level + 2;
+  }
+  const int shift = layout.bits * within, mask = (1 << layout.bits) - 1;
   for (std::int64_t i = 0; i < items.n_items; ++i) sums[i] += entries[(plane[i] >> shift) & mask];
+  return level + 1;
 }
 
 // Turns sums into scores; terms equal for all items are left out.
@@ -61,8 +71,8 @@ void evaluate(const Evaluation& task, const EvaluationQueries& queries, Measurer
     sums.assign(n_items, -0.0f);  // plus any value: that value
     int level = 0;
     for (std::size_t length = 0; length < task.lengths.size(); ++length, row += n_columns) {
-      for (; level < task.lengths[length]; ++level) {
-        add_level(task.items, level, table + level * n_codewords, sums.data());
+      while (level < task.lengths[length]) {
+        level = add_levels(task.items, table, level, task.lengths[length], sums.data());
       }
       const float* found = scores_of(task, length, queries.constants[q], sums, scores);
       measurer.add(found, gains.data(), row);

@@ -31,8 +31,8 @@ Measurer::Measurer(const MeasureTables& tables)
       items_(static_cast<std::size_t>(tables.n_items)),
       spare_(static_cast<std::size_t>(tables.n_items)),
       places_(static_cast<std::size_t>(tables.n_items)),
-      hit_ranks_(static_cast<std::size_t>(tables.n_items) + 1),
-      hit_gains_(static_cast<std::size_t>(tables.n_items) + 1) {}
+      hit_ranks_(static_cast<std::size_t>(tables.n_items)),
+      hit_gains_(static_cast<std::size_t>(tables.n_items)) {}
 
 // A radix sort by place, which is where the score lies between the largest and the least in steps of
 // equal width; rounding in float32 leaves places in the order of scores. Few scores share a place:
@@ -98,6 +98,8 @@ std::int64_t Measurer::read_ranking() {
   groups_.clear();
   const auto n_items = static_cast<std::int64_t>(items_.size());
   const std::uint64_t* items = items_.data();
+  std::int64_t* ranks = hit_ranks_.data();
+  std::uint32_t* gains = hit_gains_.data();
   std::int64_t n_hits = 0, n_tied = 0;
   for (std::int64_t begin = 0; begin < n_items;) {
     const std::int64_t hits_before = n_hits;
@@ -105,9 +107,9 @@ std::int64_t Measurer::read_ranking() {
     std::int64_t end = begin;
     do {
       const auto gain = static_cast<std::uint32_t>(items[end++]);
-      hit_ranks_[static_cast<std::size_t>(n_hits)] = end;  // written always, kept where it counts
-      hit_gains_[static_cast<std::size_t>(n_hits)] = gain;
-      n_hits += gain != 0;
+      if (gain == 0) continue;  // hits come together: a branch that is easy to guess
+      ranks[n_hits] = end;
+      gains[n_hits++] = gain;
     } while (end < n_items && items[end] >> 32 == key);
     const std::int64_t size = end - begin;
     if (size > 1) {
