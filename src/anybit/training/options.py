@@ -173,7 +173,8 @@ PRESETS: dict[str, Preset] = {
         fine_tune=OptimizerOptions("adam", 1e-3, pretrained_factor=0.1, is_batch_norm_frozen=True),
         quantizer={"has_offset": False, "scale_rule": "power", "temperature": 1.0},
         head={"head_dims": (1748, 300)},
-        losses=LossOptions(triplet_margin=1.0),
+        # With a margin of 1 all features soon agree, and the loss stays at the margin.
+        losses=LossOptions(triplet_margin=0.2),
         epochs=(8, 4, 4),
         batch_size=64,
     ),
