@@ -172,7 +172,9 @@ PRESETS: dict[str, Preset] = {
         scratch=OptimizerOptions("adam", 1e-3),
         fine_tune=OptimizerOptions("adam", 1e-3, pretrained_factor=0.1, is_batch_norm_frozen=True),
         quantizer={"has_offset": False, "scale_rule": "power", "temperature": 1.0},
-        head={"head_dims": (1748, 300)},
+        # Lengths are free in the paper: with a norm of hundreds the summed distortions of stage 2
+        # outweigh all other losses, and pull every feature to one point.
+        head={"head_dims": (1748, 300), "is_unit_length": True},
         # With a margin of 1 all features soon agree, and the loss stays at the margin.
         losses=LossOptions(triplet_margin=0.2),
         epochs=(8, 4, 4),
