@@ -16,34 +16,41 @@ constexpr int kFewSteps = 170;  // an allowance worth fewer steps gets tables of
 constexpr double kLeastAllowance = 1e-35;
 
 struct Ends {
-  float least, greatest;
+  float least, greatest;  // not a number where an entry is not finite
 };
 
 // The least and the greatest of n entries, several at a time: one by one each waits for the other.
 Ends ends_of(const float* entries, int n) {
   constexpr int kLanes = 16;
   Ends ends{entries[0], entries[0]};
+  float zero = 0.0f;  // times an entry that is not finite: not a number
   int k = 0;
   if (n >= kLanes) {
-    float least[kLanes], greatest[kLanes];
-    for (int lane = 0; lane < kLanes; ++lane) least[lane] = greatest[lane] = entries[lane];
+    float least[kLanes], greatest[kLanes], zeros[kLanes];
+    for (int lane = 0; lane < kLanes; ++lane) {
+      least[lane] = greatest[lane] = entries[lane];
+      zeros[lane] = 0.0f * entries[lane];
+    }
     for (k = kLanes; k + kLanes <= n; k += kLanes) {
       for (int lane = 0; lane < kLanes; ++lane) {
         const float entry = entries[k + lane];
         least[lane] = entry < least[lane] ? entry : least[lane];
         greatest[lane] = entry > greatest[lane] ? entry : greatest[lane];
+        zeros[lane] += 0.0f * entry;
       }
     }
     for (int lane = 0; lane < kLanes; ++lane) {
       ends.least = std::min(ends.least, least[lane]);
       ends.greatest = std::max(ends.greatest, greatest[lane]);
+      zero += zeros[lane];
     }
   }
   for (; k < n; ++k) {
     ends.least = std::min(ends.least, entries[k]);
     ends.greatest = std::max(ends.greatest, entries[k]);
+    zero += 0.0f * entries[k];
   }
-  return ends;
+  return {ends.least + zero, ends.greatest + zero};
 }
 
 // Adds the costs of level number `within` of a symbol, whose codes have `bits` bits, to the costs of

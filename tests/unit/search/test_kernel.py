@@ -304,6 +304,18 @@ def test_queries_whose_scores_overflow_are_refused(kind, level, monkeypatch):
         index.search(np.array([[1, 1, 1], [1e30, 1, 1]], dtype=np.float32))
 
 
+@pytest.mark.parametrize("level", simd_levels())
+@pytest.mark.parametrize("place", [0, 3, 40, 63])
+def test_a_table_with_one_entry_that_is_no_number_is_refused(level, place, monkeypatch):
+    """Infinite products of both signs in the middle of a table whose other entries are small."""
+    monkeypatch.setenv("ANYBIT_SIMD", level)
+    values = np.ones((1, 64, 2), dtype=np.float32)
+    values[0, place] = [1e30, -1e30]
+    index = Index(Codebooks.stacked(values), Codes(np.zeros((1, 4), dtype=np.uint8), 64))
+    with pytest.raises(DataError, match=r"must stay below 1e\+37, got nan in query 0"):
+        index.search(np.full((1, 2), 1e10, dtype=np.float32), k=1)
+
+
 def ranking_arguments():
     """Arguments of a compiled ranking that is right: 2 levels of 4 codewords, 9 items, D = 3."""
     return {
