@@ -65,7 +65,6 @@ class Running {
   }
 
   Best& best() { return best_; }
-  std::int64_t n_scored() const { return n_scored_; }
 
  private:
   static constexpr std::int64_t kFirstItems = 64;
@@ -147,7 +146,6 @@ class Running {
       if (!may_be_better(value, i)) return;
       value = with_norm(value, sq_norm(i));
     }
-    ++n_scored_;
     best_.add(value, i);
   }
 
@@ -191,7 +189,6 @@ class Running {
   int n_chunks_ = 0;                        // chunks filtered so far
   int next_choice_ = 4;                     // chunk before which to choose again
   float theta_ = -std::numeric_limits<float>::infinity();
-  std::int64_t n_scored_ = 0;
   std::optional<NormReader> norms_;
 };
 
@@ -201,13 +198,12 @@ struct Part {
 };
 
 // Answers one part; the best candidates of each query go to `take`, in order.
-std::int64_t scan_part(const Items& items, const Queries& queries, const Part& part,
-                       const SimdLevel& simd, Interrupt& interrupt,
-                       const std::function<void(std::int64_t, const std::vector<Scored>&)>& take) {
+void scan_part(const Items& items, const Queries& queries, const Part& part, const SimdLevel& simd,
+               Interrupt& interrupt,
+               const std::function<void(std::int64_t, const std::vector<Scored>&)>& take) {
   const std::size_t table_size =
       static_cast<std::size_t>(items.n_levels) * static_cast<std::size_t>(items.n_codewords);
   std::vector<std::int64_t> found(kBlockItems);
-  std::int64_t n_scored = 0;
   const std::int64_t tile = std::clamp<std::int64_t>(kTileCandidates / queries.k, 1, kTileQueries);
   for (std::int64_t first = part.first_query; first < part.last_query; first += tile) {
     const std::int64_t last = std::min(part.last_query, first + tile);
@@ -218,17 +214,15 @@ std::int64_t scan_part(const Items& items, const Queries& queries, const Part& p
           queries.constants == nullptr ? nullptr : queries.constants + q, queries.k, simd));
     }
     for (std::int64_t begin = part.begin; begin < part.end; begin += kBlockItems) {
-      if (interrupt.is_stopped()) return n_scored;
+      if (interrupt.is_stopped()) return;
       const std::int64_t end = std::min(part.end, begin + kBlockItems);
       for (auto& query : running) query->look_at(begin, end, found);
     }
     for (std::int64_t q = first; q < last; ++q) {
       Running& query = *running[static_cast<std::size_t>(q - first)];
       take(q, query.best().sorted());
-      n_scored += query.n_scored();
     }
   }
-  return n_scored;
 }
 
 void write(const Queries& queries, std::int64_t q, const std::vector<Scored>& best) {
@@ -265,25 +259,21 @@ void run_on_threads(int n, const std::function<void(int)>& work) {
 
 }  // namespace
 
-ScanCounts scan(const Items& items, const Queries& queries, int n_threads, const SimdLevel& simd,
-                Interrupt& interrupt) {
-  ScanCounts counts;
-  if (queries.n_queries == 0 || queries.k == 0) return counts;
+void scan(const Items& items, const Queries& queries, int n_threads, const SimdLevel& simd,
+          Interrupt& interrupt) {
+  if (queries.n_queries == 0 || queries.k == 0) return;
   const auto direct = [&](std::int64_t q, const std::vector<Scored>& best) {
     write(queries, q, best);
   };
   if (n_threads <= 1) {
-    counts.n_scored =
-        scan_part(items, queries, {0, queries.n_queries, 0, items.n_items}, simd, interrupt, direct);
-    return counts;
+    scan_part(items, queries, {0, queries.n_queries, 0, items.n_items}, simd, interrupt, direct);
+    return;
   }
-  std::vector<std::int64_t> n_scored(static_cast<std::size_t>(n_threads));
   if (queries.n_queries >= n_threads) {
     run_on_threads(n_threads, [&](int number) {
       const Part part{queries.n_queries * number / n_threads,
                       queries.n_queries * (number + 1) / n_threads, 0, items.n_items};
-      n_scored[static_cast<std::size_t>(number)] =
-          scan_part(items, queries, part, simd, interrupt, direct);
+      scan_part(items, queries, part, simd, interrupt, direct);
     });
   } else {  // few queries: the items are shared out, and the best of all parts put together
     std::vector<std::vector<Scored>> merged(static_cast<std::size_t>(queries.n_queries));
@@ -291,14 +281,14 @@ ScanCounts scan(const Items& items, const Queries& queries, int n_threads, const
     run_on_threads(n_threads, [&](int number) {
       const Part part{0, queries.n_queries, items.n_items * number / n_threads,
                       items.n_items * (number + 1) / n_threads};
-      n_scored[static_cast<std::size_t>(number)] = scan_part(
+      scan_part(
           items, queries, part, simd, interrupt, [&](std::int64_t q, const std::vector<Scored>& best) {
             const std::lock_guard<std::mutex> lock(mutex);
             auto& all = merged[static_cast<std::size_t>(q)];
             all.insert(all.end(), best.begin(), best.end());
           });
     });
-    if (interrupt.is_stopped()) return counts;
+    if (interrupt.is_stopped()) return;
     for (std::int64_t q = 0; q < queries.n_queries; ++q) {
       auto& all = merged[static_cast<std::size_t>(q)];
       std::sort(all.begin(), all.end(), is_better);
@@ -306,8 +296,6 @@ ScanCounts scan(const Items& items, const Queries& queries, int n_threads, const
       write(queries, q, all);
     }
   }
-  for (const std::int64_t one : n_scored) counts.n_scored += one;
-  return counts;
 }
 
 }  // namespace anybit

@@ -60,16 +60,11 @@ struct Queries {
   float* values = nullptr;            // (Q, k)
 };
 
-// How much work a scan was.
-struct ScanCounts {
-  std::int64_t n_scored = 0;  // items whose exact value was computed
-};
-
 // Answers all queries, on `n_threads` threads of its own where that is above 1. Looks at
 // `interrupt` every few thousand items and returns early, with an unfinished answer, once it is
 // stopped. Throws std::overflow_error where a table has entries so large, or not finite, that sums
 // could leave the range of float32.
-ScanCounts scan(const Items& items, const Queries& queries, int n_threads, const SimdLevel& simd,
-                Interrupt& interrupt);
+void scan(const Items& items, const Queries& queries, int n_threads, const SimdLevel& simd,
+          Interrupt& interrupt);
 
 }  // namespace anybit
