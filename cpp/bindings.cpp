@@ -209,7 +209,7 @@ class Evaluator {
             std::optional<Matrix> norms, In<std::uint64_t, nb::ndim<2>> labels, std::int64_t at,
             std::int64_t ndcg_at, const std::string& denominator, Rows<std::int64_t> ranks,
             Rows<double> recall, Rows<double> harmonic, Rows<double> log_factorial,
-            Rows<double> discounts, Rows<double> discount_sums)
+            Rows<double> discounts, Rows<double> discount_sums, const std::string& simd)
       : planes_(planes), norms_(norms), labels_(labels), ranks_(ranks), recall_(recall),
         harmonic_(harmonic), log_factorial_(log_factorial), discounts_(discounts),
         discount_sums_(discount_sums) {
@@ -220,6 +220,7 @@ class Evaluator {
     require(n_items >= 1 && n_items < (std::size_t{1} << 32), "there must be items, below 2^32.");
     task_.metric = metric_named(metric);
     task_.lengths = std::move(lengths);
+    task_.add_halves = level_named(simd).add_halves;
     const std::size_t n_lengths = task_.lengths.size();
     require(norms.has_value() == (task_.metric != anybit::Metric::kInnerProduct),
             "norms must be given for l2 and cosine, and only there.");
@@ -311,13 +312,14 @@ NB_MODULE(_kernel, module) {
       .def(nb::init<Planes, int, std::vector<int>, const std::string&, std::optional<Matrix>,
                     In<std::uint64_t, nb::ndim<2>>, std::int64_t, std::int64_t, const std::string&,
                     Rows<std::int64_t>, Rows<double>, Rows<double>, Rows<double>, Rows<double>,
-                    Rows<double>>(),
+                    Rows<double>, const std::string&>(),
            nb::kw_only(), nb::arg("planes").noconvert(), nb::arg("n_codewords"),
            nb::arg("lengths"), nb::arg("metric"), nb::arg("norms").noconvert().none(),
            nb::arg("labels").noconvert(), nb::arg("at"), nb::arg("ndcg_at"),
            nb::arg("denominator"), nb::arg("ranks").noconvert(), nb::arg("recall").noconvert(),
            nb::arg("harmonic").noconvert(), nb::arg("log_factorial").noconvert(),
-           nb::arg("discounts").noconvert(), nb::arg("discount_sums").noconvert())
+           nb::arg("discounts").noconvert(), nb::arg("discount_sums").noconvert(),
+           nb::arg("simd"))
       .def("add", &Evaluator::add, nb::arg("tables").noconvert(),
            nb::arg("constants").noconvert(), nb::arg("labels").noconvert(),
            nb::arg("float_scores").noconvert().none(), nb::arg("totals").noconvert(),

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "filter.hpp"
+#include "level_sums.hpp"
 #include "tables.hpp"
 
 namespace anybit {
@@ -15,6 +16,7 @@ struct SimdLevel {
   std::string name;
   Filter filter;
   MakeTables make_tables;
+  AddHalves add_halves;
   float cost_halved;
   float cost_256;
 };

@@ -20,17 +20,15 @@ void count_shared(const Evaluation& task, const std::uint64_t* labels, std::uint
 
 // Adds the entries of the levels from `level` on, up to `end`, to the sums (N,): of one, or of two that
 // make up a byte. Returns the next level.
-int add_levels(const Items& items, const float* table, int level, int end, float* sums) {
+int add_levels(const Items& items, AddHalves add_halves, const float* table, int level, int end,
+               float* sums) {
   const PlaneLayout layout = layout_of(items.n_codewords);
   const std::uint8_t* plane =
       items.planes[static_cast<std::size_t>(level / layout.levels_per_byte)];
   const int within = level % layout.levels_per_byte;
   const float* entries = table + level * items.n_codewords;
   if (layout.bits == 4 && within == 0 && level + 2 <= end) {
-    const float* next = entries + items.n_codewords;
-    for (std::int64_t i = 0; i < items.n_items; ++i) {
-      sums[i] = (sums[i] + entries[plane[i] & 15]) + next[plane[i] >> 4];
-    }
+    add_halves(plane, entries, entries + items.n_codewords, items.n_items, sums);
     return level + 2;
   }
   const int shift = layout.bits * within, mask = (1 << layout.bits) - 1;
@@ -72,7 +70,8 @@ void evaluate(const Evaluation& task, const EvaluationQueries& queries, Measurer
     int level = 0;
     for (std::size_t length = 0; length < task.lengths.size(); ++length, row += n_columns) {
       while (level < task.lengths[length]) {
-        level = add_levels(task.items, table, level, task.lengths[length], sums.data());
+        level = add_levels(task.items, task.add_halves, table, level, task.lengths[length],
+                           sums.data());
       }
       const float* found = scores_of(task, length, queries.constants[q], sums, scores);
       measurer.add(found, gains.data(), row);

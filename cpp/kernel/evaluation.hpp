@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "level_sums.hpp"
 #include "measure.hpp"
 #include "ranking.hpp"
 
@@ -18,6 +19,7 @@ struct Evaluation {
   const std::uint64_t* item_labels = nullptr;  // (W, N) a bit for each class
   std::int64_t n_words = 0;                    // W
   MeasureTables tables;
+  AddHalves add_halves = add_halves_portable;
 };
 
 // What is asked: queries in the order in which their measures are added.

@@ -17,12 +17,39 @@ constexpr std::int64_t kMoves = 16;          // of items, on average, before ano
 // The bits of a score, turned so that a larger score is a smaller number.
 std::uint32_t key_of(float score) {
   score += 0.0f;  // -0 becomes 0
-  std::uint32_t bits;
+  std::int32_t bits;
   std::memcpy(&bits, &score, sizeof bits);
-  return (bits & 0x80000000u) != 0 ? bits : ~bits & 0x7fffffffu;
+  return static_cast<std::uint32_t>(bits ^ (~(bits >> 31) & 0x7fffffff));
 }
 
 bool is_before(std::uint64_t a, std::uint64_t b) { return a >> 32 < b >> 32; }
+
+// Whether two items have one score.
+bool is_equal(std::uint64_t a, std::uint64_t b) {
+  return static_cast<std::uint32_t>(a >> 32) == static_cast<std::uint32_t>(b >> 32);
+}
+
+bool is_hit(std::uint64_t item) { return static_cast<std::uint32_t>(item) != 0; }
+
+// The least and the largest of the scores: of every eighth first, which takes no waiting for one another.
+std::pair<float, float> extremes_of(const float* scores, std::size_t n_items) {
+  constexpr std::size_t kLanes = 8;
+  float low[kLanes], high[kLanes];
+  for (std::size_t lane = 0; lane < kLanes; ++lane) low[lane] = high[lane] = scores[0];
+  std::size_t i = 0;
+  for (; i + kLanes <= n_items; i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      const float score = scores[i + lane];
+      low[lane] = score < low[lane] ? score : low[lane];
+      high[lane] = score > high[lane] ? score : high[lane];
+    }
+  }
+  for (; i < n_items; ++i) {
+    low[0] = std::min(low[0], scores[i]);
+    high[0] = std::max(high[0], scores[i]);
+  }
+  return {*std::min_element(low, low + kLanes), *std::max_element(high, high + kLanes)};
+}
 
 }  // namespace
 
@@ -32,18 +59,15 @@ Measurer::Measurer(const MeasureTables& tables)
       spare_(static_cast<std::size_t>(tables.n_items)),
       places_(static_cast<std::size_t>(tables.n_items)),
       hit_ranks_(static_cast<std::size_t>(tables.n_items)),
-      hit_gains_(static_cast<std::size_t>(tables.n_items)) {}
+      hit_gains_(static_cast<std::size_t>(tables.n_items)),
+      mixed_(static_cast<std::size_t>(tables.n_items)) {}
 
 // A radix sort by place, which is where the score lies between the largest and the least in steps of
 // equal width; rounding in float32 leaves places in the order of scores. Few scores share a place:
 // a pass of insertions puts them right. Every step keeps the order of equal scores.
 void Measurer::sort(const float* scores, const std::uint32_t* gains) {
   const std::size_t n_items = items_.size();
-  float low = scores[0], high = scores[0];
-  for (std::size_t i = 1; i < n_items; ++i) {
-    low = scores[i] < low ? scores[i] : low;
-    high = scores[i] > high ? scores[i] : high;
-  }
+  const auto [low, high] = extremes_of(scores, n_items);
   const float per_step = static_cast<float>(kLastPlace) / (high - low);
   if (std::isfinite(per_step)) {
     const float last = static_cast<float>(kLastPlace);
@@ -94,34 +118,68 @@ void Measurer::insert() {
   }
 }
 
+// No step branches on an item: what it may have found is written in any case, and counted when it was
+// found. Where a block of items holds no equal scores, only the hits are looked for.
 std::int64_t Measurer::read_ranking() {
-  groups_.clear();
-  const auto n_items = static_cast<std::int64_t>(items_.size());
+  constexpr std::size_t kBlock = 16;
+  const std::size_t n_items = items_.size();
   const std::uint64_t* items = items_.data();
   std::int64_t* ranks = hit_ranks_.data();
   std::uint32_t* gains = hit_gains_.data();
-  std::int64_t n_hits = 0, n_tied = 0;
-  for (std::int64_t begin = 0; begin < n_items;) {
-    const std::int64_t hits_before = n_hits;
-    const std::uint64_t key = items[begin] >> 32;
-    std::int64_t end = begin;
-    do {
-      const auto gain = static_cast<std::uint32_t>(items[end++]);
-      if (gain == 0) continue;  // hits come together: a branch that is easy to guess
-      ranks[n_hits] = end;
-      gains[n_hits++] = gain;
-    } while (end < n_items && items[end] >> 32 == key);
-    const std::int64_t size = end - begin;
-    if (size > 1) {
-      n_tied += size;
-      const std::int64_t hits = n_hits - hits_before;
-      // Order changes nothing in a group whose items are all relevant or all irrelevant.
-      if (hits > 0 && hits < size) groups_.push_back({begin, size, hits_before, hits});
-    }
-    begin = end;
+  std::uint32_t* mixed = mixed_.data();
+  std::size_t n_hits = 0, n_mixed = 0;
+  std::int64_t n_tied = 0;
+  bool is_tied = false;  // with the item before
+  const auto add_item = [&](std::size_t i) {
+    ranks[n_hits] = static_cast<std::int64_t>(i) + 1;
+    gains[n_hits] = static_cast<std::uint32_t>(items[i]);
+    n_hits += is_hit(items[i]);
+  };
+  const auto note_ties = [&](std::size_t i) {
+    const bool ties_next = is_equal(items[i], items[i + 1]);
+    n_tied += is_tied | ties_next;
+    is_tied = ties_next;
+    mixed[n_mixed] = static_cast<std::uint32_t>(i);
+    n_mixed += ties_next & (is_hit(items[i]) != is_hit(items[i + 1]));
+  };
+  std::size_t begin = 0;
+  for (; begin + kBlock < n_items; begin += kBlock) {
+    std::uint32_t n_ties = is_tied;
+    for (std::size_t i = begin; i < begin + kBlock; ++i) n_ties += is_equal(items[i], items[i + 1]);
+    for (std::size_t i = begin; i < begin + kBlock; ++i) add_item(i);
+    if (n_ties == 0) continue;
+    for (std::size_t i = begin; i < begin + kBlock; ++i) note_ties(i);
   }
-  n_hits_ = n_hits;
+  for (std::size_t i = begin; i < n_items; ++i) add_item(i);
+  for (std::size_t i = begin; i + 1 < n_items; ++i) note_ties(i);
+  n_tied += is_tied;  // the last item
+  n_hits_ = static_cast<std::int64_t>(n_hits);
+  find_groups(n_mixed);
   return n_tied;
+}
+
+// Order changes nothing in a group whose items are all relevant or all irrelevant. The others hold a
+// pair of neighbours of which one is relevant.
+void Measurer::find_groups(std::size_t n_mixed) {
+  groups_.clear();
+  const std::size_t n_items = items_.size();
+  std::size_t begin, end = 0;
+  std::int64_t n_hits = 0;
+  const auto pass_hits = [&](std::size_t until) {
+    const auto last = static_cast<std::int64_t>(until);
+    while (n_hits < n_hits_ && hit_ranks_[static_cast<std::size_t>(n_hits)] <= last) ++n_hits;
+    return n_hits;
+  };
+  for (std::size_t number = 0; number < n_mixed; ++number) {
+    if (mixed_[number] < end) continue;  // its group is known
+    begin = end = mixed_[number];
+    while (begin > 0 && is_equal(items_[begin - 1], items_[end])) --begin;
+    do ++end;
+    while (end < n_items && is_equal(items_[begin], items_[end]));
+    const std::int64_t hits_before = pass_hits(begin), hits = pass_hits(end) - hits_before;
+    groups_.push_back({static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end - begin),
+                       hits_before, hits});
+  }
 }
 
 std::int64_t Measurer::hits_within(std::int64_t rank) const {

@@ -51,6 +51,7 @@ class Measurer {
   void sort(const float* scores, const std::uint32_t* gains);
   void insert();
   std::int64_t read_ranking();  // returns how many items tie with others
+  void find_groups(std::size_t n_mixed);
   Range shift_of(const Group& group) const;
   Range average_precision(std::int64_t at, Denominator denominator) const;
   Range of_cut_group(const Group& group, std::int64_t at, const Range& bases,
@@ -66,6 +67,7 @@ class Measurer {
   std::int64_t n_hits_ = 0;              // h
   std::vector<std::int64_t> hit_ranks_;  // the first h: from 1, ascending
   std::vector<std::uint32_t> hit_gains_;
+  std::vector<std::uint32_t> mixed_;  // positions whose item and the next tie, one of them a hit
   std::vector<double> sums_;  // (h + 1,) of the precision at the hits
   std::vector<Group> groups_;
   std::vector<Range> shifts_;  // of the groups: numerators less the default order's

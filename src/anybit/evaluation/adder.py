@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anybit.codes import Codes
-from anybit.evaluation.level_sums import LevelSums
 from anybit.evaluation.measure import Measurer, MeasureTables
 from anybit.evaluation.ranking import LabelMasks
-from anybit.types import Float32Array, Metric
+from anybit.evaluation.scores import LengthScores
+from anybit.types import Float32Array
 
-__all__ = ["LengthScores", "MeasureAdder", "NumpyAdder"]
+__all__ = ["MeasureAdder", "NumpyAdder"]
 
 
 class MeasureAdder(Protocol):
@@ -45,39 +43,6 @@ class MeasureAdder(Protocol):
             One row for each length, and the last for `float_scores` where they are given.
         """
         ...
-
-
-class LengthScores:
-    """Scores of all items for every code length, one after another.
-
-    Parameters
-    ----------
-    codes : Codes
-    levels : tuple of int
-        Levels of each length, ascending.
-    metric : {"ip", "l2", "cosine"}
-    norms : ndarray of shape (lengths, N), float32, optional
-        What l2 takes off, or the cosine divides by.
-    """
-
-    def __init__(
-        self, codes: Codes, levels: tuple[int, ...], metric: Metric, norms: Float32Array | None
-    ) -> None:
-        self.levels, self.n_items = levels, codes.n_items
-        self._metric, self._norms = metric, norms
-        self._level_sums = LevelSums(codes, levels[-1])
-
-    def of(self, table: Float32Array, constant: np.float32) -> Iterator[Float32Array]:
-        """Yield the scores (N,) of a query with the table (L, K); the caller may change them."""
-        sums = np.empty(self.n_items, dtype=np.float32)
-        for n_levels in self._level_sums.sums(table, sums):
-            if n_levels not in self.levels:
-                continue
-            if self._norms is None:
-                yield sums.copy()
-                continue
-            norms = self._norms[self.levels.index(n_levels)]
-            yield sums - norms if self._metric == "l2" else (sums + constant) / norms
 
 
 class NumpyAdder:

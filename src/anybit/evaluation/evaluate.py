@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from anybit.codes import BytePlanes, Codebooks, Codes
 from anybit.errors import DataError, OptionError, ShapeError
-from anybit.evaluation.adder import LengthScores, MeasureAdder, NumpyAdder
+from anybit.evaluation.adder import MeasureAdder, NumpyAdder
 from anybit.evaluation.measure import SCALARS, MeasureTables
 from anybit.evaluation.options import EvaluationOptions
 from anybit.evaluation.ranking import LabelMasks
 from anybit.evaluation.results import Evaluation
+from anybit.evaluation.scores import FloatScores, LengthScores, norm_term
 from anybit.evaluation.summary import LengthInfo, curve_ranks, summarise
-from anybit.search import kernel
+from anybit.search import kernel, simd_level
 from anybit.types import METRICS, Float32Array, Metric, ProgressCallback
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ __all__ = ["EvaluationInput", "evaluate"]
 
 # Queries of one work item; fixed, so that sums do not depend on the number of threads.
 _BLOCK_QUERIES = 64
-# Float scores of several queries at a time, per thread: enough for a fast matrix product.
-_FLOAT_BLOCK_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +73,8 @@ class _Task:
     codes: Codes  # of the longest length
     levels: tuple[int, ...]  # ascending
     queries: Float32Array  # (Q, D)
-    features: Float32Array | None  # (N, D)
+    floats: FloatScores | None
     norms: Float32Array | None  # (lengths, N): half the squares (l2), or lengths (cosine)
-    float_norms: Float32Array | None  # (N,) of the features, the same
     query_masks: LabelMasks
     item_masks: LabelMasks
     max_gain: int
@@ -108,6 +106,7 @@ class _Task:
             log_factorial=tables.ties.log_factorial,
             discounts=tables.discounts,
             discount_sums=tables.discount_sums,
+            simd=simd_level(),
         )
         return adder
 
@@ -118,30 +117,18 @@ class _Task:
     def block(self, start: int) -> NDArray[np.float64]:
         """Return the summed measures of one block of queries; (lengths, columns)."""
         queries = self.queries[start : start + _BLOCK_QUERIES]  # (B, D)
-        totals = np.zeros((len(self.levels) + (self.features is not None), self.tables.n_columns))
+        totals = np.zeros((len(self.levels) + (self.floats is not None), self.tables.n_columns))
         lut = self.codebooks.lut(queries, self.levels[-1])  # (B, L, K)
         offsets = np.zeros(len(queries), dtype=np.float32)  # (B,)
         if self.codebooks.offset is not None:
             offsets = queries @ self.codebooks.offset
         masks = np.ascontiguousarray(self.query_masks.words[:, start : start + len(queries)].T)
-        for part, floats in self._float_scores(queries):
-            self.adder.add(lut[part], offsets[part], masks[part], floats, totals)
+        if self.floats is None:
+            self.adder.add(lut, offsets, masks, None, totals)
+            return totals
+        for part, scores in self.floats.of(queries):
+            self.adder.add(lut[part], offsets[part], masks[part], scores, totals)
         return totals
-
-    def _float_scores(self, queries: Float32Array) -> Iterator[tuple[slice, Float32Array | None]]:
-        """Yield queries, some at a time, and their scores (b, N) with the uncompressed items."""
-        if self.features is None:
-            yield slice(None), None
-            return
-        step = max(1, _FLOAT_BLOCK_BYTES // (4 * max(1, len(self.features))))
-        for start in range(0, len(queries), step):
-            part = slice(start, start + step)
-            products = queries[part] @ self.features.T  # (b, N)
-            if self.float_norms is not None and self.metric == "l2":
-                products -= self.float_norms
-            elif self.float_norms is not None:
-                products /= self.float_norms
-            yield part, products
 
 
 def evaluate(
@@ -186,8 +173,10 @@ def evaluate(
     n_queries, n_items = len(data.query_features), data.database_codes.n_items
     task, options = _prepare(data, options)
     starts = range(0, n_queries, _BLOCK_QUERIES)
-    totals = np.zeros((len(task.levels) + (task.features is not None), task.tables.n_columns))
-    with ThreadPoolExecutor(options.n_threads or os.cpu_count() or 1) as pool:
+    totals = np.zeros((len(task.levels) + (task.floats is not None), task.tables.n_columns))
+    pool = ThreadPoolExecutor(options.n_threads or os.cpu_count() or 1)
+    # The threads of the linear algebra library would wait in loops, in the way of ours.
+    with threadpool_limits(1, user_api="blas"), pool:
         for start, block in zip(starts, pool.map(task.block, starts), strict=True):
             totals += block
             if progress is not None:
@@ -197,8 +186,8 @@ def evaluate(
         for n_levels in task.levels
         for codes in [data.database_codes.cut_levels(n_levels)]
     ]
-    if task.features is not None:
-        dim = task.features.shape[1]
+    if task.floats is not None:
+        dim = task.floats.dim
         lengths.append(LengthInfo(None, 32 * dim, 4 * dim))
     results = tuple(
         summarise(row, info, options, task.tables, n_queries)
@@ -208,7 +197,7 @@ def evaluate(
     counts = [labels.label_counts() for labels in (task.query_masks, task.item_masks)]
     return Evaluation(
         lengths=coded,
-        float_features=results[-1] if task.features is not None else None,
+        float_features=results[-1] if task.floats is not None else None,
         metric=task.metric,
         at=options.at,
         denominator=options.denominator,
@@ -243,9 +232,6 @@ def _prepare(data: EvaluationInput, options: EvaluationOptions) -> tuple[_Task, 
     features = data.database_features
     if features is not None:
         features = np.ascontiguousarray(features, dtype=np.float32)
-    float_norms = None
-    if features is not None and metric != "ip":
-        float_norms = _norm_term(metric, np.einsum("nd,nd->n", features, features))
     query_labels, item_labels = _same_classes(data.query_labels, data.database_labels)
     item_masks, query_masks = LabelMasks(item_labels), LabelMasks(query_labels)
     task = _Task(
@@ -254,9 +240,8 @@ def _prepare(data: EvaluationInput, options: EvaluationOptions) -> tuple[_Task, 
         codes=codes.cut_levels(levels[-1]),
         levels=levels,
         queries=queries,
-        features=features,
+        floats=None if features is None else FloatScores(features, metric),
         norms=_norms(data.codebooks, codes, levels, metric),
-        float_norms=float_norms,
         query_masks=query_masks,
         item_masks=item_masks,
         max_gain=max(1, int(item_masks.label_counts().max())),
@@ -275,15 +260,7 @@ def _norms(
     if metric == "ip":
         return None
     squares = [codebooks.sq_norms(codes.cut_levels(n_levels)) for n_levels in levels]
-    return np.stack([_norm_term(metric, square) for square in squares])
-
-
-def _norm_term(metric: Metric, squares: Float32Array) -> Float32Array:
-    """Return what l2 takes off (half the squared norms) or the cosine divides by; (N,)."""
-    if metric == "l2":
-        return squares / np.float32(2)
-    # A vector of length 0 has no direction: dividing by infinity gives it the score 0.
-    return np.where(squares > 0, np.sqrt(squares), np.float32(np.inf))
+    return np.stack([norm_term(metric, square) for square in squares])
 
 
 def _same_classes(query_labels: Labels, item_labels: Labels) -> tuple[Labels, Labels]:
