@@ -32,10 +32,11 @@ void check(bool is_true, const std::string& what) {
 // The levels to test: those of this processor, and with emulation all that were compiled.
 std::vector<SimdLevel> levels_to_test() {
 #ifdef ANYBIT_EMULATED
-  return {{"avx512vbmi", anybit::filter_avx512vbmi, anybit::make_tables_avx2, 0.02f, 0.03f},
-          {"avx512bw", anybit::filter_avx512bw, anybit::make_tables_avx2, 0.02f, 0.12f},
-          {"avx2", anybit::filter_avx2, anybit::make_tables_avx2, 0.05f, 0.2f},
-          {"portable", anybit::filter_portable, anybit::make_tables_portable, 0.7f, 0.7f}};
+  using namespace anybit;
+  return {{"avx512vbmi", filter_avx512vbmi, make_tables_avx2, add_halves_avx2, 0.02f, 0.03f},
+          {"avx512bw", filter_avx512bw, make_tables_avx2, add_halves_avx2, 0.02f, 0.12f},
+          {"avx2", filter_avx2, make_tables_avx2, add_halves_avx2, 0.05f, 0.2f},
+          {"portable", filter_portable, make_tables_portable, add_halves_portable, 0.7f, 0.7f}};
 #else
   return anybit::available_simd_levels();
 #endif
@@ -237,6 +238,23 @@ void test_tables(const SimdLevel& simd, std::int64_t dim, std::int64_t width,
   }
 }
 
+void test_level_sums(const SimdLevel& simd, std::int64_t n_items, std::mt19937& random) {
+  std::normal_distribution<float> normal;
+  const auto size = static_cast<std::size_t>(n_items);
+  std::vector<float> low(16), high(16), sums(size), expected(size);
+  for (float& value : low) value = normal(random);
+  for (float& value : high) value = normal(random);
+  std::vector<std::uint8_t> bytes(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    bytes[i] = static_cast<std::uint8_t>(random());
+    sums[i] = normal(random);
+    volatile float sum = sums[i] + low[bytes[i] & 15];
+    expected[i] = sum + high[bytes[i] >> 4];
+  }
+  simd.add_halves(bytes.data(), low.data(), high.data(), n_items, sums.data());
+  check(sums == expected, simd.name + " level sums of " + std::to_string(n_items));
+}
+
 }  // namespace
 
 int main() {
@@ -249,6 +267,7 @@ int main() {
         }
       }
     }
+    for (std::int64_t n_items = 0; n_items < 40; ++n_items) test_level_sums(simd, n_items, random);
     for (const int n_levels : {1, 3, 4, 8, 16}) {
       for (const int n_codewords : {2, 4, 16, 32, 256}) {
         for (const std::int64_t n_items : {1, 100, 5000, 20000}) {

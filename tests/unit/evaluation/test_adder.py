@@ -13,8 +13,9 @@ from anybit.search import simd_levels
 needs_kernel = pytest.mark.skipif(simd_levels() == ["numpy"], reason="built without a compiler")
 
 
-def both(monkeypatch, data, options):
+def both(monkeypatch, data, options, level=simd_levels()[0]):
     """Evaluate with the kernel and without."""
+    monkeypatch.setenv("ANYBIT_SIMD", level)
     compiled = evaluate(data, options)
     monkeypatch.setenv("ANYBIT_SIMD", "numpy")
     twin = evaluate(data, options)
@@ -70,3 +71,48 @@ def test_the_kernel_measures_like_numpy_on_lengths_without_a_step(make_input, mo
     options = EvaluationOptions(bits=(8, 20), at=50, precision_at=(5,), ndcg_at=20)
     assert_same(*both(monkeypatch, data, options))
     assert_same(*both(monkeypatch, replace(data, metric="cosine"), options))
+
+
+@needs_kernel
+@pytest.mark.parametrize("level", simd_levels()[:-1])
+@pytest.mark.parametrize("n_items", [1, 7, 8, 9, 16, 17, 300])
+def test_every_instruction_set_adds_levels_like_numpy(make_input, monkeypatch, level, n_items):
+    """Registers of eight items, and what is left over; levels in pairs, and one alone."""
+    data = make_input(3, n_items)
+    values = np.random.default_rng(1).standard_normal((5, 16, 6)).astype(np.float32)
+    planes = np.random.default_rng(2).integers(0, 16, (5, n_items)).astype(np.uint8)
+    codebooks = type(data.codebooks).stacked(values)
+    data = replace(data, codebooks=codebooks, database_codes=Codes(planes, 16))
+    options = EvaluationOptions(bits=(4, 8, 12, 20), at=5, precision_at=(), ndcg_at=5)
+    assert_same(*both(monkeypatch, data, options, level))
+
+
+@needs_kernel
+@pytest.mark.parametrize("place", range(36))
+def test_the_kernel_sees_a_tie_at_every_place(make_input, monkeypatch, place):
+    """Rankings are read in blocks of 16: two equal scores, one relevant, may lie in two of them."""
+    data = make_input(1, 37)
+    values = np.linspace(2, 1, 37, dtype=np.float32)
+    places = [tied for tied in (place, place + 17) if tied < 36]
+    for tied in places:
+        values[tied + 1] = values[tied]
+    features = np.zeros((37, 6), dtype=np.float32)
+    features[:, 0] = values
+    labels = (
+        Labels.from_integers(np.array([0]), "ab"),
+        Labels.from_integers(np.arange(37) % 2, "ab"),
+    )
+    data = replace(
+        data,
+        database_features=features,
+        query_features=np.eye(1, 6, dtype=np.float32),
+        query_labels=labels[0],
+        database_labels=labels[1],
+    )
+    compiled, twin = both(
+        monkeypatch, data, EvaluationOptions(at=37, ndcg_at=9, precision_at=(place + 1,))
+    )
+    assert_same(compiled, twin)
+    assert compiled.float_features.tied_share == pytest.approx(2 * len(places) / 37)
+    interval = compiled.float_features.measure("map_at", ties=True).interval
+    assert interval.worst < interval.best
