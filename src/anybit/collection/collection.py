@@ -13,15 +13,17 @@ from anybit.codes import Codebooks, Codes, codebooks_of, read_model_folder
 from anybit.collection.contact_sheet import draw_contact_sheet
 from anybit.collection.creation import ITEMS_NAME, MODEL_NAME, SavesPretrained, create_folder
 from anybit.collection.encoder import Encoder, backbone_name, load_encoder
+from anybit.collection.evaluation_input import gather_input
 from anybit.collection.hits import Hits
-from anybit.collection.ingest import AddOptions, AddReport, Ingest, batches_of, code_rows
+from anybit.collection.ingest import AddOptions, AddReport, Ingest, code_rows
+from anybit.collection.live_index import LiveIndex
 from anybit.collection.manifest import Manifest, read_manifest
 from anybit.collection.query import query_features
-from anybit.data import BadItems, Labels, Source, open_source
+from anybit.data import BadItems, Source, open_source
 from anybit.errors import DataError, FormatError, ShapeError
 from anybit.evaluation import EvaluationInput
 from anybit.search import Index, SearchResult
-from anybit.store import CodeStore
+from anybit.store import CodeStore, CompactReport, VerifyReport, VersionInfo
 from anybit.types import Float32Array, Int64Array, ProgressCallback
 
 __all__ = ["Collection"]
@@ -37,6 +39,8 @@ class Collection:
     path : Path
         The folder: ``collection.json``, ``model/``, ``items.lance/``.
     manifest : Manifest
+    store : CodeStore
+        Its rows.
     device : str
         Where the model runs, see `load_encoder`.
 
@@ -49,7 +53,9 @@ class Collection:
         hits = shop.search("query.jpg", k=10, bits=16)  # hits.ids, hits.scores, hits.keys
     """
 
-    def __init__(self, path: Path, manifest: Manifest, device: str = "auto") -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, store: CodeStore, device: str = "auto"
+    ) -> None:
         self.path = path
         self.device = device
         self._manifest = manifest
@@ -61,9 +67,9 @@ class Collection:
             )
         self.model_config: dict[str, Any] = folder.config
         self.codebooks: Codebooks = codebooks_of(folder)
-        self._store = CodeStore.open(path / ITEMS_NAME)
+        self._store = store
         self._encoder: Encoder | None = None
-        self._index: tuple[int, Index] | None = None
+        self._live = LiveIndex(self.codebooks, self._store)
 
     @classmethod
     def create(
@@ -96,16 +102,36 @@ class Collection:
         return cls.open(target, device)
 
     @classmethod
-    def open(cls, path: str | Path, device: str = "auto") -> Collection:
+    def open(
+        cls,
+        path: str | Path,
+        device: str = "auto",
+        version: int | None = None,
+        *,
+        skip_damaged: bool = False,
+    ) -> Collection:
         """Open a collection.
+
+        Parameters
+        ----------
+        path : str or Path
+        device : str
+        version : int, optional
+            One of `versions`, which can then only be read; the newest when left out.
+        skip_damaged : bool
+            Leave out the rows of damaged files (see `skipped`); reading them is an error otherwise.
 
         Raises
         ------
         FormatError
             If the folder is missing, no collection, damaged, or of a newer format version.
+        OptionError
+            If there is no such version.
         """
         source = Path(path)
-        return cls(source, read_manifest(source), device)
+        manifest = read_manifest(source)
+        store = CodeStore.open(source / ITEMS_NAME, version, skip_damaged=skip_damaged)
+        return cls(source, manifest, store, device)
 
     @property
     def model_fingerprint(self) -> str:
@@ -233,13 +259,80 @@ class Collection:
         counts = self._store.upsert(rows)
         return AddReport(counts.n_added, counts.n_updated)
 
+    def delete(self, ids: Int64Array | None = None, where: str | None = None) -> int:
+        """Delete items, given by ids or by a SQL condition; return how many there were.
+
+        Ids that are not there are no error: running the same deletion again is safe.
+
+        Raises
+        ------
+        OptionError
+            If not one of `ids` and `where` is given, or the collection cannot be written.
+        """
+        return self._store.delete(ids, where)
+
+    def get(self, ids: Int64Array, columns: list[str] | None = None) -> pa.Table:
+        """Return rows in the order of `ids`: ``id``, ``key``, ``labels`` and metadata.
+
+        Parameters
+        ----------
+        ids : ndarray of shape (n,), int64
+        columns : list of str, optional
+            Others of the stored columns, such as ``level_00`` or ``thumbnail``.
+
+        Raises
+        ------
+        DataError
+            If an id is not there.
+        OptionError
+            If a column is not there.
+        """
+        with self._store.frozen():
+            self._store.refresh()
+            names = ["id", "key", "labels", *self._store.metadata_columns]
+            return self._store.take(ids, names if columns is None else columns)
+
+    def refresh(self) -> bool:
+        """Go to what other processes have committed; tell whether there was something.
+
+        `search` and `count` do so by themselves.
+        """
+        return self._store.refresh()
+
+    def versions(self) -> list[VersionInfo]:
+        """Return the versions that can be read, oldest first; every commit makes one."""
+        return self._store.versions()
+
+    def checkout(self, version: int) -> Collection:
+        """Open one of `versions`, to be read only; this object stays at the newest.
+
+        Raises
+        ------
+        OptionError
+            If there is no such version (any more).
+        """
+        return Collection.open(self.path, self.device, version)
+
+    def compact(self, kept_s: float = 3600.0) -> CompactReport:
+        """Put small files together, drop deleted rows, remove versions older than `kept_s` seconds.
+
+        Searches stay right and get faster after many small additions. Other processes that read a
+        version which is removed fail; those that search the newest do not.
+        """
+        return self._store.compact(kept_s)
+
+    def verify(self) -> VerifyReport:
+        """Read everything, and compare every file with its checksum; nothing is changed."""
+        return self._store.verify()
+
+    @property
+    def skipped(self) -> dict[int, list[str]]:
+        """What was found damaged and left out so far: reasons, by number of the fragment."""
+        return self._store.skipped
+
     def index(self) -> Index:
-        """Return the index over all items, kept in memory until the collection changes."""
-        self._store.refresh()
-        if self._index is None or self._index[0] != self._store.version:
-            ids, codes = self._store.codes()
-            self._index = (self._store.version, Index(self.codebooks, codes, ids))
-        return self._index[1]
+        """Return one index over all items, kept in memory until the collection changes."""
+        return self._live.merged()
 
     def search(
         self,
@@ -273,11 +366,11 @@ class Collection:
         features = query_features(
             query, lambda: self.encoder, self.codebooks, takes_vectors=self._takes_vectors
         )
-        result = self.search_features(features, k, bits, where)
-        names = ["key", "labels", *self._store.metadata_columns]
-        return Hits(
-            result.ids[0], result.scores[0], self._store.take(result.ids[0], names), result.bits
-        )
+        with self._store.frozen():
+            result = self.search_features(features, k, bits, where)
+            names = ["key", "labels", *self._store.metadata_columns]
+            rows = self._store.take(result.ids[0], names)
+        return Hits(result.ids[0], result.scores[0], rows, result.bits)
 
     def search_features(
         self,
@@ -288,9 +381,7 @@ class Collection:
         n_threads: int = 1,
     ) -> SearchResult:
         """Find the items nearest to many queries, given as features (Q, D) of the model."""
-        index = self.index()
-        allowed = None if where is None else self._store.ids(where)
-        return index.search(features, k, bits, allowed, n_threads)
+        return self._live.search(features, k, bits, where, n_threads)
 
     def thumbnails(self, ids: Int64Array) -> list[bytes | None]:
         """Return the JPEG thumbnails of some items; None where none is stored."""
@@ -328,39 +419,7 @@ class Collection:
         if not isinstance(queries, Source):
             queries = open_source(Path(queries), options.source)
         self._check_dim(queries)
-        if queries.labels is None:
-            raise DataError("queries must have labels to be evaluated, got none.")
-        features, positions = self._features_of(queries, options, progress)
-        self._store.refresh()
-        _, codes = self._store.codes()
-        names = [row or [] for row in self._store.read(["labels"])["labels"].to_pylist()]
-        if not any(names):
-            raise DataError("items of the collection must have labels to be evaluated, got none.")
-        return EvaluationInput(
-            codebooks=self.codebooks,
-            database_codes=codes,
-            query_features=features,
-            query_labels=queries.labels.take(positions),
-            database_labels=Labels.from_lists(names),
-            database_features=self._store.features(),
-            metric=self.codebooks.metric,
-        )
-
-    def _features_of(
-        self, source: Source, options: AddOptions, progress: ProgressCallback | None
-    ) -> tuple[Float32Array, Int64Array]:
-        """Return the features (Q, D) of a source and the positions (Q,) they belong to."""
-        bad, parts, positions = BadItems(), [], []
-        n_done = 0
-        for batch in batches_of(source, self.encoder, options, bad):
-            bad.check(len(source), options.max_bad)
-            if len(batch.positions):
-                parts.append(self.encoder.features(batch.inputs))
-                positions.append(batch.positions)
-            n_done += batch.n_read
-            if progress is not None:
-                progress(n_done, len(source))
-        return np.concatenate(parts), np.concatenate(positions)
+        return gather_input(queries, self.encoder, self._store, options, progress)
 
     def info(self) -> dict[str, Any]:
         """Return what there is to know, as plain JSON values."""
@@ -384,7 +443,7 @@ class Collection:
             "metadata_columns": self._store.metadata_columns,
             "has_thumbnails": "thumbnail" in self._store.columns,
             "has_features": "feature" in self._store.columns,
-            "store_version": self._store.version,
+            "version": self._store.version,
             "size_bytes": sum(file.stat().st_size for file in files),
         }
 

@@ -1,13 +1,24 @@
-"""Rows on disk: ids, codes, labels and metadata in one Lance dataset."""
+"""Rows on disk: ids, codes, labels and metadata in one Lance dataset, durable and checked."""
 
-from anybit.store.code_store import CodeStore, UpsertCounts
+from anybit.store.code_store import CodeStore
+from anybit.store.reports import (
+    CompactReport,
+    FragmentCodes,
+    UpsertCounts,
+    VerifyReport,
+    VersionInfo,
+)
 from anybit.store.schema import FORMAT_VERSION, RESERVED_COLUMNS, free_column_name, level_columns
 
 __all__ = [
     "FORMAT_VERSION",
     "RESERVED_COLUMNS",
     "CodeStore",
+    "CompactReport",
+    "FragmentCodes",
     "UpsertCounts",
+    "VerifyReport",
+    "VersionInfo",
     "free_column_name",
     "level_columns",
 ]

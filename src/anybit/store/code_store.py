@@ -2,50 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from anybit.codes import Codes
-from anybit.errors import DataError, DependencyError, FormatError, OptionError
-from anybit.store.schema import base_schema, level_columns, settings_of
+from anybit.errors import DataError, FormatError, OptionError
+from anybit.store.compaction import compact_dataset
+from anybit.store.dataset import Dataset
+from anybit.store.reports import (
+    CompactReport,
+    FragmentCodes,
+    UpsertCounts,
+    VerifyReport,
+    VersionInfo,
+)
+from anybit.store.schema import RESERVED_COLUMNS, base_schema, level_columns, settings_of
+from anybit.store.verify import verify_dataset
 from anybit.types import Float32Array, Int64Array, UInt8Array
 
-__all__ = ["CodeStore", "UpsertCounts"]
+__all__ = ["CodeStore"]
 
+# Versions younger than this stay readable: other processes may have opened them.
+_KEPT_S = 3600.0
 # Ids of one IN (...) filter; longer lists are read in several scans.
 _IDS_PER_FILTER = 2_000
-
-
-@dataclass(frozen=True)
-class UpsertCounts:
-    """How many rows an upsert added, and how many it replaced."""
-
-    n_added: int
-    n_updated: int
 
 
 class CodeStore:
     """Rows of ids, codes, keys, labels, and optional thumbnail, feature and metadata columns.
 
-    Make one with `create` or `open`. The order of rows is not stable: join by id.
+    Make one with `create` or `open`. The order of rows is not stable: join by id. When a method
+    that writes returns, its rows survive a power cut.
 
     Parameters
     ----------
-    dataset : lance.LanceDataset
-    path : Path
-        For messages.
+    dataset : Dataset
     """
 
-    def __init__(self, dataset: Any, path: Path) -> None:
+    def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        self.path = path
+        self.path = dataset.path
         self._own_versions: set[int] = set()
-        self.n_levels, self.n_codewords = settings_of(dataset.schema, str(path))
+        settings = settings_of(dataset.lance.schema, str(self.path))
+        self.n_levels, self.n_codewords = settings.n_levels, settings.n_codewords
+        if settings.format_version >= 2 and not dataset.log.exists:
+            raise FormatError(
+                f"{self.path} must have checksums in _checksums, got none. "
+                "Restore that folder from a copy."
+            )
 
     @classmethod
     def create(cls, path: str | Path, n_levels: int, n_codewords: int) -> CodeStore:
@@ -59,52 +69,75 @@ class CodeStore:
         target = Path(path)
         if target.exists():
             raise OptionError(f"{target} must not exist yet. Choose another path.")
-        schema = base_schema(n_levels, n_codewords)
-        try:
-            dataset = _lance().write_dataset(
-                schema.empty_table(), str(target), schema=schema, mode="create"
-            )
-        except (OSError, ValueError) as cause:
-            raise OptionError(f"{target} must be writable: {cause}") from cause
-        return cls(dataset, target)
+        return cls(Dataset.create(target, base_schema(n_levels, n_codewords)))
 
     @classmethod
-    def open(cls, path: str | Path) -> CodeStore:
-        """Open a store at its newest version.
+    def open(
+        cls, path: str | Path, version: int | None = None, *, skip_damaged: bool = False
+    ) -> CodeStore:
+        """Open a store.
+
+        Parameters
+        ----------
+        path : str or Path
+        version : int, optional
+            One of `versions`, to be read only; the newest when left out.
+        skip_damaged : bool
+            Leave the rows of damaged files out, where reading them is refused otherwise.
 
         Raises
         ------
         FormatError
             If there is none, it is damaged, foreign, or of a newer format version.
+        OptionError
+            If there is no such version.
         """
         source = Path(path)
         if not source.is_dir():
             raise FormatError(f"{source} must be a store, got no such folder.")
         try:
-            dataset = _lance().dataset(str(source))
+            return cls(Dataset(source, version, skip_damaged=skip_damaged))
         except (OSError, ValueError) as cause:
+            if isinstance(cause, OptionError):
+                raise
+            if version is not None:
+                raise OptionError(
+                    f"version must be one that is still there, got {version}: {cause}"
+                ) from cause
             raise FormatError(f"{source} must be a Lance dataset, got: {cause}") from cause
-        return cls(dataset, source)
 
     @property
     def version(self) -> int:
         """Number of the version that is read; every commit makes a new one."""
-        return int(self._dataset.version)
+        return self._dataset.version
 
     @property
     def columns(self) -> list[str]:
         """Names of all columns."""
-        return list(self._dataset.schema.names)
+        return list(self._dataset.lance.schema.names)
 
     @property
     def metadata_columns(self) -> list[str]:
         """Names of the columns that came from the sources' own tables."""
-        own = {"id", "key", "labels", "thumbnail", "feature", *level_columns(self.n_levels)}
+        own = {*RESERVED_COLUMNS, *level_columns(self.n_levels)}
         return [name for name in self.columns if name not in own]
 
-    def refresh(self) -> None:
-        """Go to the newest version."""
-        self._dataset.checkout_latest()
+    @property
+    def skipped(self) -> dict[int, list[str]]:
+        """What was found damaged and left out: reasons, by the number of the fragment."""
+        return {
+            number: [str(one) for one in some] for number, some in self._dataset.skipped.items()
+        }
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Keep the version that is read, against other threads that use this object."""
+        with self._dataset.mutex:
+            yield
+
+    def refresh(self) -> bool:
+        """Go to the newest version; tell whether it is another one."""
+        return self._dataset.refresh()
 
     def is_only_writer_since(self, version: int) -> bool:
         """Tell whether every commit after `version` was made through this object."""
@@ -113,15 +146,25 @@ class CodeStore:
 
     def restore(self, version: int) -> None:
         """Make an earlier version the newest one (as a new commit)."""
-        earlier = _lance().dataset(str(self.path), version=version)
-        earlier.restore()
-        self.refresh()
+        with self._dataset.writing() as newest:
+            earlier = newest.checkout_version(version)
+            earlier.restore()
+            self._dataset.committed(earlier)
+            self._own_versions.add(self.version)
+
+    def versions(self) -> list[VersionInfo]:
+        """Return what versions there are, oldest first."""
+        return [
+            VersionInfo(one["version"], one["timestamp"]) for one in self._dataset.lance.versions()
+        ]
 
     def count(self, where: str | None = None) -> int:
         """Return the number of rows, or of those that a SQL condition selects."""
-        if where is None:
-            return int(self._dataset.count_rows())
-        return len(self.ids(where))
+        if where is not None:
+            return len(self.ids(where))
+        if self._dataset.skip_damaged:
+            return sum(one.count_rows() for one in self._dataset.fragments())
+        return int(self._dataset.lance.count_rows())
 
     def upsert(self, rows: pa.Table) -> UpsertCounts:
         """Add rows; a row whose id is there already is replaced whole. One commit.
@@ -143,42 +186,75 @@ class CodeStore:
         missing = {"id", *level_columns(self.n_levels)} - set(rows.column_names)
         if missing:
             raise DataError(f"rows must have the columns {', '.join(sorted(missing))}, got none.")
-        ids = rows["id"].to_numpy()
-        if len(np.unique(ids)) != len(ids):
-            values, counts = np.unique(ids, return_counts=True)
-            raise DataError(f"ids must be distinct, got {values[counts > 1][0]} more than once.")
-        if len(ids) == 0:
+        _check_distinct(rows["id"].to_numpy())
+        if len(rows) == 0:
             return UpsertCounts(0, 0)
-        try:
+        with self._dataset.writing():
             self._add_columns(rows.schema)
-            merge = self._dataset.merge_insert("id")
+            merge = self._dataset.lance.merge_insert("id")
             merge = merge.when_matched_update_all().when_not_matched_insert_all()
-            counts_by_name = merge.execute(self._conformed(rows))
-            self._own_versions.add(self.version)
-        except (OSError, RuntimeError) as cause:
-            raise OptionError(
-                f"{self.path} must be writable, got: {cause}. Free space or change permissions, "
-                "then run the same command again."
-            ) from cause
-        self.refresh()
-        return UpsertCounts(counts_by_name["num_inserted_rows"], counts_by_name["num_updated_rows"])
+            transaction, counts = merge.execute_uncommitted(self._conformed(rows))
+            self._apply(transaction)
+        return UpsertCounts(counts["num_inserted_rows"], counts["num_updated_rows"])
+
+    def delete(self, ids: Int64Array | None = None, where: str | None = None) -> int:
+        """Delete rows, given by ids or by a SQL condition; return how many there were. One commit.
+
+        Ids that are not there are no error: they are deleted already.
+
+        Raises
+        ------
+        OptionError
+            If not one of `ids` and `where` is given, or the store cannot be written.
+        """
+        if (ids is None) == (where is None):
+            raise OptionError("delete needs either ids or a condition (where), got both or none.")
+        with self._dataset.writing():
+            chosen = np.unique(self.ids(where) if ids is None else np.asarray(ids, np.int64))
+            if len(chosen) == 0:
+                return 0
+            merge = self._dataset.lance.merge_insert("id").when_matched_delete()
+            transaction, counts = merge.execute_uncommitted(pa.table({"id": chosen}))
+            if counts["num_deleted_rows"]:
+                self._apply(transaction)
+        return int(counts["num_deleted_rows"])
+
+    def compact(self, kept_s: float = _KEPT_S) -> CompactReport:
+        """Put small fragments together, drop deleted rows, and remove old versions.
+
+        Parameters
+        ----------
+        kept_s : float
+            Age in seconds up to which old versions stay: processes that read them break without.
+        """
+        report = compact_dataset(self._dataset, kept_s)
+        self._own_versions.add(self.version)
+        return report
+
+    def verify(self) -> VerifyReport:
+        """Read every file of the version and compare it; nothing is changed."""
+        return verify_dataset(self._dataset, self.n_levels, self.n_codewords)
+
+    def _apply(self, transaction: Any) -> None:
+        self._dataset.apply(transaction)
+        self._own_versions.add(self.version)
 
     def _add_columns(self, schema: pa.Schema) -> None:
         """Add the columns that the store does not have yet, null in all rows."""
-        self.refresh()
         known = set(self.columns)
         fresh = [pa.field(field.name, field.type) for field in schema if field.name not in known]
         # A column of nulls only has no type to remember.
         fresh = [field for field in fresh if not pa.types.is_null(field.type)]
         if fresh:
-            self._dataset.add_columns(pa.schema(fresh))
+            newest = self._dataset.lance
+            newest.add_columns(pa.schema(fresh))  # no data: nulls need no file
+            self._dataset.committed(newest)
             self._own_versions.add(self.version)
-            self.refresh()
 
     def _conformed(self, rows: pa.Table) -> pa.Table:
         """Return the rows with exactly the stored columns and types."""
         columns = []
-        for field in self._dataset.schema:
+        for field in self._dataset.lance.schema:
             if field.name not in rows.column_names:
                 columns.append(pa.nulls(len(rows), field.type))
                 continue
@@ -190,7 +266,7 @@ class CodeStore:
                     f"got {rows.schema.field(field.name).type}: {cause}. "
                     "Give the column another name, or the same type."
                 ) from cause
-        return pa.Table.from_arrays(columns, schema=self._dataset.schema)
+        return pa.Table.from_arrays(columns, schema=self._dataset.lance.schema)
 
     def ids(self, where: str | None = None) -> Int64Array:
         """Return the ids, or those that a SQL condition selects, in no particular order."""
@@ -243,7 +319,12 @@ class CodeStore:
         """
         wanted = np.unique(np.asarray(ids, dtype=np.int64))
         names = list(dict.fromkeys(["id", *columns]))
-        schema = pa.schema([self._dataset.schema.field(name) for name in names])
+        unknown = [name for name in names if name not in self.columns]
+        if unknown:
+            raise OptionError(
+                f"columns must be some of {', '.join(self.columns)}, got {', '.join(unknown)}."
+            )
+        schema = pa.schema([self._dataset.lance.schema.field(name) for name in names])
         parts = [schema.empty_table().replace_schema_metadata(None)]
         for start in range(0, len(wanted), _IDS_PER_FILTER):
             condition = _any_of(wanted[start : start + _IDS_PER_FILTER])
@@ -259,9 +340,51 @@ class CodeStore:
         rows = order[np.searchsorted(found[order], ids)]
         return table.take(pa.array(rows)).select(columns)
 
-    def _read(self, columns: list[str], where: str | None) -> pa.Table:
+    def fragment_states(self) -> dict[int, tuple[str, ...]]:
+        """Return the files of each fragment: other files, other rows."""
+        return self._dataset.states()
+
+    def fragment_codes(self, numbers: list[int]) -> FragmentCodes:
+        """Return the rows of some fragments."""
+        names = level_columns(self.n_levels)
+        table = self._read(["id", *names], None, fragments=numbers, with_row_address=True)
+        planes: UInt8Array = np.empty((self.n_levels, len(table)), dtype=np.uint8)
+        for level, name in enumerate(names):
+            planes[level] = table[name].to_numpy()
+        return FragmentCodes(
+            np.asarray(table["id"].to_numpy(), dtype=np.int64),
+            Codes(planes, self.n_codewords),
+            table["_rowaddr"].to_numpy(),
+        )
+
+    def addresses(
+        self, where: str | None = None, fragments: list[int] | None = None
+    ) -> NDArray[np.uint64]:
+        """Return the addresses (see `FragmentCodes`) of rows that are not deleted."""
+        table = self._read([], where, fragments=fragments, with_row_address=True)
+        found: NDArray[np.uint64] = table["_rowaddr"].to_numpy()
+        return found
+
+    def _read(
+        self,
+        columns: list[str],
+        where: str | None,
+        *,
+        fragments: list[int] | None = None,
+        with_row_address: bool = False,
+    ) -> pa.Table:
+        dataset = self._dataset
+        chosen = dataset.fragments(fragments)
+        is_all = len(chosen) == len(dataset.lance.get_fragments())
+        if not chosen and not is_all:
+            return self._empty(columns, with_row_address=with_row_address)
         try:
-            return self._dataset.to_table(columns=columns, filter=where)
+            return dataset.lance.scanner(
+                columns=columns,
+                filter=where,
+                fragments=None if is_all else chosen,
+                with_row_address=with_row_address,
+            ).to_table()
         except ValueError as cause:
             if where is None:
                 raise FormatError(f"{self.path} cannot be read: {cause}") from cause
@@ -273,6 +396,20 @@ class CodeStore:
         except (OSError, RuntimeError) as cause:
             raise FormatError(f"{self.path} cannot be read: {cause}") from cause
 
+    def _empty(self, columns: list[str], *, with_row_address: bool) -> pa.Table:
+        fields = [self._dataset.lance.schema.field(name) for name in columns]
+        if with_row_address:
+            fields.append(pa.field("_rowaddr", pa.uint64()))
+        table: pa.Table = pa.schema(fields).empty_table()
+        return table
+
+
+def _check_distinct(ids: Int64Array) -> None:
+    ordered = np.sort(ids)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(repeated):
+        raise DataError(f"ids must be distinct, got {repeated[0]} more than once.")
+
 
 def _any_of(ids: Int64Array) -> str:
     """Return the SQL condition that selects these ids (at least one)."""
@@ -283,13 +420,3 @@ def _any_of(ids: Int64Array) -> str:
         # SQL reads the literal as a minus before 2^63, which no int64 holds.
         conditions.append(f"id < {smallest + 1}")
     return " OR ".join(conditions)
-
-
-def _lance() -> ModuleType:
-    """Import Lance where it is first needed: the import takes 0.4 s."""
-    try:
-        import lance
-    except ImportError as cause:
-        raise DependencyError("a collection needs pylance. Run `pip install pylance`.") from cause
-    module: ModuleType = lance
-    return module

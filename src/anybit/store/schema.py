@@ -1,6 +1,8 @@
-"""Columns of a store, format version 1 (docs/collection-format.md describes them)."""
+"""Columns of a store, format version 2 (docs/collection-format.md describes them)."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -15,8 +17,10 @@ __all__ = [
     "settings_of",
 ]
 
-FORMAT_VERSION = 1
-RESERVED_COLUMNS = ("id", "key", "labels", "thumbnail", "feature")
+FORMAT_VERSION = 2
+RESERVED_COLUMNS = (
+    "id", "key", "labels", "thumbnail", "feature", "image", "path", "signature",
+)  # fmt: skip
 _LEVEL_PREFIX = "level_"
 _PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
 _VERSION_KEY, _CODEWORDS_KEY = b"anybit.format_version", b"anybit.n_codewords"
@@ -41,8 +45,17 @@ def base_schema(n_levels: int, n_codewords: int) -> pa.Schema:
     return pa.schema(fields, metadata=settings)
 
 
-def settings_of(schema: pa.Schema, place: str) -> tuple[int, int]:
-    """Return (n_levels, n_codewords) of a stored schema, or raise FormatError."""
+@dataclass(frozen=True)
+class StoreSettings:
+    """What the schema of a store says about it."""
+
+    format_version: int
+    n_levels: int
+    n_codewords: int
+
+
+def settings_of(schema: pa.Schema, place: str) -> StoreSettings:
+    """Return the settings of a stored schema, or raise FormatError."""
     metadata = schema.metadata or {}
     try:
         version, n_codewords = int(metadata[_VERSION_KEY]), int(metadata[_CODEWORDS_KEY])
@@ -62,7 +75,7 @@ def settings_of(schema: pa.Schema, place: str) -> tuple[int, int]:
             f"{place} must have the columns id, key, labels and level_00 onwards, "
             f"got {', '.join(schema.names)}."
         )
-    return n_levels, n_codewords
+    return StoreSettings(version, n_levels, n_codewords)
 
 
 def is_level_column(name: str) -> bool:

@@ -118,7 +118,7 @@ def test_commits_of_another_writer_are_noticed(store):
 
 
 def test_id_is_declared_as_primary_key_so_that_concurrent_upserts_do_not_double(store):
-    field = store.open(store.path)._dataset.schema.field("id")
+    field = store.open(store.path)._dataset.lance.schema.field("id")
     assert field.metadata == {b"lance-schema:unenforced-primary-key": b"true"}
     assert not field.nullable
     rows = _rows(range(200))
@@ -141,10 +141,10 @@ def test_missing_damaged_foreign_and_newer_stores_are_refused(tmp_path):
     lance.write_dataset(pa.table({"id": [1]}), str(tmp_path / "foreign"))
     with pytest.raises(FormatError, match="made by anybit"):
         CodeStore.open(tmp_path / "foreign")
-    settings = {"anybit.format_version": "2", "anybit.n_codewords": "256"}
+    settings = {"anybit.format_version": "3", "anybit.n_codewords": "256"}
     newer = pa.table({"id": [1]}).replace_schema_metadata(settings)
     lance.write_dataset(newer, str(tmp_path / "newer"))
-    with pytest.raises(FormatError, match="version 1 or older, got 2"):
+    with pytest.raises(FormatError, match="version 2 or older, got 3"):
         CodeStore.open(tmp_path / "newer")
 
 

@@ -1,0 +1,67 @@
+"""Queries as features, and the codes and labels of a store, for `anybit.evaluation`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anybit.collection.encoder import Encoder
+from anybit.collection.ingest import AddOptions, batches_of
+from anybit.data import BadItems, Labels, Source
+from anybit.errors import DataError
+from anybit.evaluation import EvaluationInput
+from anybit.store import CodeStore
+from anybit.types import Float32Array, Int64Array, ProgressCallback
+
+__all__ = ["gather_input"]
+
+
+def gather_input(
+    queries: Source,
+    encoder: Encoder,
+    store: CodeStore,
+    options: AddOptions,
+    progress: ProgressCallback | None,
+) -> EvaluationInput:
+    """Return what an evaluation needs; the database is in the order of ids.
+
+    Raises
+    ------
+    DataError
+        If queries or items have no labels, or too many images are bad.
+    """
+    if queries.labels is None:
+        raise DataError("queries must have labels to be evaluated, got none.")
+    features, positions = _features_of(queries, encoder, options, progress)
+    with store.frozen():
+        store.refresh()
+        _, codes = store.codes()
+        names = [row or [] for row in store.read(["labels"])["labels"].to_pylist()]
+        database_features = store.features()
+    if not any(names):
+        raise DataError("items of the collection must have labels to be evaluated, got none.")
+    return EvaluationInput(
+        codebooks=encoder.codebooks,
+        database_codes=codes,
+        query_features=features,
+        query_labels=queries.labels.take(positions),
+        database_labels=Labels.from_lists(names),
+        database_features=database_features,
+        metric=encoder.codebooks.metric,
+    )
+
+
+def _features_of(
+    source: Source, encoder: Encoder, options: AddOptions, progress: ProgressCallback | None
+) -> tuple[Float32Array, Int64Array]:
+    """Return the features (Q, D) of a source and the positions (Q,) they belong to."""
+    bad, parts, positions = BadItems(), [], []
+    n_done = 0
+    for batch in batches_of(source, encoder, options, bad):
+        bad.check(len(source), options.max_bad)
+        if len(batch.positions):
+            parts.append(encoder.features(batch.inputs))
+            positions.append(batch.positions)
+        n_done += batch.n_read
+        if progress is not None:
+            progress(n_done, len(source))
+    return np.concatenate(parts), np.concatenate(positions)

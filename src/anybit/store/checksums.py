@@ -1,0 +1,182 @@
+"""Our own checksums of a dataset's files: Lance reads a flipped bit back without a word.
+
+Lance never changes a file that it has written. So every file is recorded once, before the version
+that it belongs to is acknowledged, and compared when it is first used. The folder ``_checksums``
+holds one JSON file a commit (docs/collection-format.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from anybit.store.files import Checksum, checksum_of, replace_file, sync_file, sync_folder
+
+__all__ = ["ChecksumLog", "Damage"]
+
+_FOLDER, _FORMAT, _VERSION = "_checksums", "anybit-checksums", 1
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that is not what was written.
+
+    Parameters
+    ----------
+    path : str
+        Relative to the dataset.
+    reason : str
+    """
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.reason}"
+
+
+class ChecksumLog:
+    """The recorded checksums of one dataset.
+
+    Parameters
+    ----------
+    dataset : Path
+        The folder that Lance writes.
+    """
+
+    def __init__(self, dataset: Path) -> None:
+        self._dataset, self._folder = dataset, dataset / _FOLDER
+        self._known: dict[str, Checksum] = {}
+        self._read: set[str] = set()
+        self._intact: set[str] = set()  # compared once by this object
+        self.damages: list[Damage] = []  # of the records themselves
+
+    @property
+    def exists(self) -> bool:
+        """Whether there are records: stores of format version 1 start without."""
+        return bool(self._known or self.damages)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._known
+
+    @property
+    def manifests(self) -> list[str]:
+        """The recorded manifests: one for each acknowledged version."""
+        return [path for path in self._known if path.startswith("_versions/")]
+
+    def refresh(self) -> None:
+        """Read the records that were written since the last time."""
+        if not self._folder.is_dir():
+            return
+        for name in sorted(os.listdir(self._folder)):
+            if name in self._read or not name.endswith(".json"):
+                continue
+            try:
+                content = (self._folder / name).read_bytes()
+            except FileNotFoundError:  # put together with others meanwhile, see `compact`
+                continue
+            self._read.add(name)
+            files = _files_of(content)
+            if files is None:
+                self.damages.append(Damage(f"{_FOLDER}/{name}", "is damaged"))
+            else:
+                self._known.update(files)
+
+    def record(self, paths: Iterable[str]) -> None:
+        """Bring files that are not known to the disk, and remember their checksums."""
+        fresh = sorted({path for path in paths if path not in self._known})
+        if not fresh:
+            return
+        with ThreadPoolExecutor(min(len(fresh), os.cpu_count() or 1)) as pool:
+            found = dict(zip(fresh, pool.map(self._settled, fresh), strict=True))
+        for folder in sorted({(self._dataset / path).parent for path in fresh}):
+            sync_folder(folder)
+        self._write(found)
+        self._intact.update(fresh)
+
+    def _settled(self, path: str) -> Checksum:
+        sync_file(self._dataset / path)
+        return checksum_of(self._dataset / path)
+
+    def _write(self, files: dict[str, Checksum]) -> str:
+        if not self._folder.is_dir():
+            self._folder.mkdir()
+        sync_folder(self._dataset)
+        name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.json"
+        replace_file(self._folder / name, _content_of(files))
+        self._known.update(files)
+        self._read.add(name)
+        return name
+
+    def compact(self) -> None:
+        """Put the records of files that are still there into one."""
+        self.refresh()
+        old = set(self._read)
+        there = {path: known for path, known in self._known.items() if self._is_there(path)}
+        if len(old) < 2:
+            return
+        self._write(there)
+        for name in old:
+            (self._folder / name).unlink(missing_ok=True)
+        sync_folder(self._folder)
+        self._known = there
+
+    def _is_there(self, path: str) -> bool:
+        return (self._dataset / path).exists()
+
+    def damages_of(self, paths: Iterable[str], *, again: bool = False) -> list[Damage]:
+        """Compare files with their records; those already compared only when asked `again`."""
+        wanted = sorted({path for path in paths if again or path not in self._intact})
+        if not wanted:
+            return []
+        with ThreadPoolExecutor(min(len(wanted), os.cpu_count() or 1)) as pool:
+            found = list(pool.map(self._damage_of, wanted))
+        damages = [damage for damage in found if damage is not None]
+        self._intact.update(set(wanted) - {damage.path for damage in damages})
+        return damages
+
+    def _damage_of(self, path: str) -> Damage | None:
+        known = self._known.get(path)
+        if known is None:
+            return Damage(path, "has no checksum")
+        try:
+            size_bytes = (self._dataset / path).stat().st_size
+            if size_bytes != known.size_bytes:
+                return Damage(path, f"must have {known.size_bytes} bytes, got {size_bytes}")
+            if checksum_of(self._dataset / path) != known:
+                return Damage(path, "is not what was written (its checksum differs)")
+        except FileNotFoundError:
+            return Damage(path, "is missing")
+        except OSError as cause:
+            return Damage(path, f"cannot be read ({cause.strerror})")
+        return None
+
+
+def _content_of(files: dict[str, Checksum]) -> bytes:
+    body = {path: asdict(files[path]) for path in sorted(files)}
+    listed = json.dumps(body, sort_keys=True)
+    own = hashlib.sha256(listed.encode()).hexdigest()
+    content = {"format": _FORMAT, "format_version": _VERSION, "files": body, "sha256": own}
+    return json.dumps(content, indent=1, sort_keys=True).encode()
+
+
+def _files_of(content: bytes) -> dict[str, Checksum] | None:
+    """Return what a record holds, or None where it is damaged."""
+    try:
+        record = json.loads(content)
+        body = record["files"]
+        listed = json.dumps(body, sort_keys=True)
+        if record["format"] != _FORMAT or record["format_version"] != _VERSION:
+            return None
+        if hashlib.sha256(listed.encode()).hexdigest() != record["sha256"]:
+            return None
+        return {path: Checksum(**one) for path, one in body.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

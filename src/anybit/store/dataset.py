@@ -1,0 +1,321 @@
+"""A Lance dataset whose commits survive a power cut, and whose files are compared before use.
+
+Lance makes every commit atomic, but it never waits for the disk and keeps no checksums. So a
+commit is made in this order, under a lock: Lance writes new data and deletion files; they are
+brought to the disk and their checksums recorded; Lance commits, which makes a new manifest; that
+is brought to the disk and recorded. A version whose manifest has no record was never acknowledged:
+it is taken up where it can be read, and left out where not.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pyarrow as pa
+
+from anybit.errors import DependencyError, FormatError, OptionError
+from anybit.store.checksums import ChecksumLog, Damage
+from anybit.store.files import exclusive_lock, sync_folder
+
+__all__ = ["Dataset", "damage_error"]
+
+_NEWEST = 2**64 - 1  # manifests are named by what is left to this number
+_MANIFEST = ".manifest"
+
+
+class Dataset:
+    """One version of a dataset; make one with `create` or `open`.
+
+    Parameters
+    ----------
+    path : Path
+    version : int, optional
+        The newest when left out; an older one can only be read.
+    skip_damaged : bool
+        Leave damaged fragments out instead of refusing to read.
+    """
+
+    def __init__(self, path: Path, version: int | None = None, *, skip_damaged: bool) -> None:
+        self.path, self.skip_damaged = path, skip_damaged
+        self.log = ChecksumLog(path)
+        self.skipped: dict[int, list[Damage]] = {}  # by number of the fragment
+        self.is_pinned = version is not None
+        self.mutex = threading.RLock()  # of threads that use this object
+        self._checked: set[int] = set()  # fragments of this version
+        self.lance: Any = self._open_newest() if version is None else self._open(version)
+        self._check_manifest()
+
+    @classmethod
+    def create(cls, path: Path, schema: pa.Schema) -> Dataset:
+        """Make an empty dataset.
+
+        Raises
+        ------
+        OptionError
+            If it cannot be written.
+        """
+        try:
+            made = _lance().write_dataset(
+                schema.empty_table(), str(path), schema=schema, mode="create"
+            )
+            log = ChecksumLog(path)
+            log.record(_files_of(made))
+            sync_folder(path)
+            sync_folder(path.parent)
+        except (OSError, ValueError) as cause:
+            raise OptionError(f"{path} must be writable: {cause}") from cause
+        return cls(path, skip_damaged=False)
+
+    @property
+    def version(self) -> int:
+        """Number of the version that is read."""
+        return int(self.lance.version)
+
+    def versions(self) -> list[int]:
+        """Return the numbers of all versions that are there, ascending."""
+        return sorted(_versions_in(self.path))
+
+    # --- opening ---
+
+    def _open(self, version: int) -> Any:
+        return _lance().dataset(str(self.path), version=version)
+
+    def _open_newest(self) -> Any:
+        """Open the newest version that was acknowledged, or that can be read."""
+        self.log.refresh()
+        versions = sorted(_versions_in(self.path), reverse=True)
+        if not versions:
+            raise FormatError(f"{self.path} must be a Lance dataset, got one without versions.")
+        recorded = max((_version_of(path) for path in self.log.manifests), default=0)
+        if recorded > versions[0]:
+            raise self._manifest_error(recorded, "is missing")
+        for version in versions:
+            is_recorded = _manifest_of(version) in self.log
+            damages = self.log.damages_of([_manifest_of(version)]) if is_recorded else []
+            if damages:
+                raise self._manifest_error(version, damages[0].reason)
+            try:
+                return self._open(version)
+            except (OSError, ValueError, RuntimeError) as cause:
+                # A v1 store has no records: then nothing tells an accident from a crash.
+                if is_recorded or not self.log.exists:
+                    raise FormatError(
+                        f"{self.path} must be a Lance dataset, got: {cause}"
+                    ) from cause
+        raise FormatError(f"{self.path} must be a Lance dataset, got no version that can be read.")
+
+    def _manifest_error(self, version: int, reason: str) -> FormatError:
+        return FormatError(
+            f"{self.path} is damaged: {_manifest_of(version)} {reason}. Restore the file from a "
+            f"copy; older versions can be read meanwhile (version={version - 1})."
+        )
+
+    def refresh(self) -> bool:
+        """Go to the newest version; tell whether it is another one."""
+        with self.mutex:
+            return self._refresh()
+
+    def _refresh(self) -> bool:
+        if self.is_pinned or max(_versions_in(self.path), default=0) == self.version:
+            return False
+        before = self.version
+        self._take(self._open_newest())
+        return self.version != before
+
+    def _take(self, opened: Any) -> None:
+        """Read from another version from now on."""
+        self.lance = opened
+        self._checked.clear()
+        self.skipped.clear()
+        self._check_manifest()
+
+    def _check_manifest(self) -> None:
+        self.log.refresh()
+        path = _manifest_of(self.version)
+        if path in self.log and (damages := self.log.damages_of([path])):
+            raise self._manifest_error(self.version, damages[0].reason)
+
+    # --- reading ---
+
+    def fragments(self, numbers: Iterable[int] | None = None) -> list[Any]:
+        """Return fragments whose files are intact, compared when they are first asked for.
+
+        Raises
+        ------
+        FormatError
+            If one is damaged, unless damaged ones are skipped.
+        """
+        wanted = None if numbers is None else set(numbers)
+        chosen = [
+            fragment
+            for fragment in self.lance.get_fragments()
+            if wanted is None or fragment.fragment_id in wanted
+        ]
+        self._compare([one for one in chosen if one.fragment_id not in self._checked])
+        return [one for one in chosen if one.fragment_id not in self.skipped]
+
+    def _compare(self, fragments: list[Any]) -> None:
+        if not fragments or not self.log.exists:
+            return
+        paths = {one.fragment_id: _fragment_files(one) for one in fragments}
+        found = self.damages_of(paths)
+        if found and not self.skip_damaged:
+            raise damage_error(self, found)
+        self.skipped.update(found)
+        self._checked.update(paths)
+
+    def damages_of(
+        self, paths: dict[int, list[str]] | None = None, *, again: bool = False
+    ) -> dict[int, list[Damage]]:
+        """Return the damaged files of fragments, by the fragment's number."""
+        if paths is None:
+            paths = {one.fragment_id: _fragment_files(one) for one in self.lance.get_fragments()}
+        listed = [path for some in paths.values() for path in some]
+        if any(path not in self.log for path in listed):
+            self.log.refresh()
+        if _manifest_of(self.version) not in self.log:
+            # Committed, not acknowledged yet: its writer records what deletions it made at once.
+            listed = [path for path in listed if path in self.log or path.startswith("data/")]
+        damages = {one.path: one for one in self.log.damages_of(listed, again=again)}
+        by_fragment = {
+            number: [damages[path] for path in some if path in damages]
+            for number, some in paths.items()
+        }
+        return {number: some for number, some in by_fragment.items() if some}
+
+    def states(self) -> dict[int, tuple[str, ...]]:
+        """Return the files of every fragment that is not skipped, by its number."""
+        return {one.fragment_id: tuple(_fragment_files(one)) for one in self.fragments()}
+
+    def files(self) -> list[str]:
+        """Return all files that the version is made of."""
+        return _files_of(self.lance)
+
+    # --- writing ---
+
+    @contextmanager
+    def writing(self) -> Iterator[Any]:
+        """Hold the lock of the only writer, at the newest version.
+
+        Raises
+        ------
+        OptionError
+            If the folder cannot be written, or an old version was opened.
+        """
+        if self.is_pinned:
+            raise OptionError(
+                f"an old version ({self.version}) can only be read. Open the newest to write."
+            )
+        folder = self.path / "_checksums"
+        try:
+            folder.mkdir(exist_ok=True)
+            with self.mutex, exclusive_lock(folder / "lock"):
+                self.refresh()
+                self._settle()
+                yield self.lance
+        except (OSError, RuntimeError) as cause:
+            raise OptionError(
+                f"{self.path} must be writable, got: {cause}. Free space or change permissions, "
+                "then run the same command again."
+            ) from cause
+
+    def _settle(self) -> None:
+        """Finish what a writer that was killed has left: a commit without a record."""
+        for version in _versions_in(self.path):
+            if version > self.version:  # it could not be read, and blocks the next commit
+                aside = self.path / "_checksums" / f"unreadable-{version}{_MANIFEST}"
+                os.replace(self.path / _manifest_of(version), aside)
+                sync_folder(self.path / "_versions")
+        if _manifest_of(self.version) not in self.log:
+            self._compare(self.lance.get_fragments())
+            self.log.record(_files_of(self.lance))
+
+    def apply(self, transaction: Any) -> None:
+        """Commit what was written and not committed; only while `writing`."""
+        operation = transaction.operation
+        self.record([*operation.new_fragments, *operation.updated_fragments])
+        self.committed(_lance().LanceDataset.commit(self.lance, transaction))
+
+    def record(self, fragments: Iterable[Any]) -> None:
+        """Bring the files of fragments (their metadata) to the disk; only while `writing`."""
+        self.log.record([path for one in fragments for path in _metadata_files(one)])
+
+    def committed(self, made: Any) -> None:
+        """Acknowledge a version that was committed; only while `writing`."""
+        self.log.record(_files_of(made))
+        self._take(made)
+
+
+def damage_error(dataset: Dataset, damages: dict[int, list[Damage]]) -> FormatError:
+    """Say which files are damaged, and which rows they held."""
+    listed = []
+    for number, some in sorted(damages.items()):
+        files = ", ".join(str(one) for one in some)
+        listed.append(f"fragment {number} ({rows_of(dataset, number)}): {files}")
+    return FormatError(
+        f"{dataset.path} is damaged: {'; '.join(listed)}. Restore the files from a copy, or pass "
+        "skip_damaged (--skip-damaged) to use all other rows."
+    )
+
+
+def rows_of(dataset: Dataset, number: int) -> str:
+    """Describe the rows of a fragment, by their ids as far as those can be read."""
+    fragment = next(one for one in dataset.lance.get_fragments() if one.fragment_id == number)
+    n_rows = f"{fragment.metadata.physical_rows:,} rows"
+    try:
+        ids = sorted(fragment.to_table(columns=["id"])["id"].to_pylist())
+    except (OSError, ValueError, RuntimeError):
+        return n_rows
+    if len(ids) <= 5:
+        return f"ids {', '.join(map(str, ids))}"
+    return f"{n_rows}, ids {ids[0]} to {ids[-1]}"
+
+
+def _versions_in(path: Path) -> set[int]:
+    try:
+        names = os.listdir(path / "_versions")
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    stems = [name.removesuffix(_MANIFEST) for name in names if name.endswith(_MANIFEST)]
+    return {_NEWEST - int(stem) for stem in stems if stem.isdigit()}
+
+
+def _manifest_of(version: int) -> str:
+    return f"_versions/{_NEWEST - version}{_MANIFEST}"
+
+
+def _version_of(manifest: str) -> int:
+    return _NEWEST - int(manifest.removeprefix("_versions/").removesuffix(_MANIFEST))
+
+
+def _metadata_files(metadata: Any) -> list[str]:
+    paths = [f"data/{file.path}" for file in metadata.files]
+    if metadata.deletion_file is not None:
+        paths.append(metadata.deletion_file.path(metadata.id))
+    return paths
+
+
+def _fragment_files(fragment: Any) -> list[str]:
+    return _metadata_files(fragment.metadata)
+
+
+def _files_of(dataset: Any) -> list[str]:
+    """Return all files that a version is made of."""
+    paths = [path for one in dataset.get_fragments() for path in _fragment_files(one)]
+    return [*paths, _manifest_of(dataset.version)]
+
+
+def _lance() -> ModuleType:
+    """Import Lance where it is first needed: the import takes 0.4 s."""
+    try:
+        import lance
+    except ImportError as cause:
+        raise DependencyError("a collection needs pylance. Run `pip install pylance`.") from cause
+    module: ModuleType = lance
+    return module
