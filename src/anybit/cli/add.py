@@ -31,10 +31,15 @@ def add(
         bool,
         typer.Option("--store-features", help="Also store float features, for `evaluate`."),
     ] = False,
+    is_store_images: Annotated[
+        bool,
+        typer.Option("--store-images", help="Also store the image files, for `migrate`."),
+    ] = False,
 ) -> None:
     """Encode items and store their codes.
 
-    An id that is there is updated. An addition that was interrupted is simply run again.
+    An id that is there is updated. An addition that was interrupted is simply run again: what is
+    stored as it is now is passed over.
     """
     from anybit.collection import AddOptions, Collection
 
@@ -44,6 +49,7 @@ def add(
         batch_size=batch_size,
         thumbnails_px=thumbnails_px,
         store_features=is_store_features,
+        store_images=is_store_images,
         max_bad=flags.max_bad,
     )
     with console.progress("encoding") as progress:
@@ -52,6 +58,7 @@ def add(
     console.result(
         {"collection": str(collection), "n_items": n_items, **vars(report)},
         f"{collection}: {report.n_added:,} added, {report.n_updated:,} updated, "
+        f"{report.n_unchanged:,} unchanged, "
         f"{n_items:,} items in all",
     )
     if report.n_bad:

@@ -208,7 +208,8 @@ class Collection:
                 bad.write(bad_file)
             else:
                 bad_file.unlink(missing_ok=True)
-        return AddReport(ingest.n_added, ingest.n_updated, len(bad), bad_file if len(bad) else None)
+        counts = (ingest.n_added, ingest.n_updated, ingest.n_unchanged, len(bad))
+        return AddReport(*counts, bad_file if len(bad) else None)
 
     def add_codes(
         self,

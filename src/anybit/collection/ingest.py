@@ -17,6 +17,7 @@ from PIL import Image
 
 from anybit.codes import Codebooks, Codes
 from anybit.collection.encoder import Encoder
+from anybit.collection.signatures import changed_positions, signatures_of
 from anybit.data import BadItems, Preprocessor, Source, SourceOptions
 from anybit.errors import DataError, OptionError
 from anybit.store import CodeStore, free_column_name, level_columns
@@ -44,6 +45,9 @@ class AddOptions:
         Longest side of the stored JPEG thumbnails of images; 0 stores none.
     store_features : bool
         Store features as float16, so that evaluation has the float upper bound.
+    store_images : bool
+        Store the images' files themselves, so that a new model can encode them again even when
+        the sources are gone.
     max_bad : float
         Share of images that may be undecodable; above it the whole addition is taken back.
     rows_per_commit : int
@@ -56,6 +60,7 @@ class AddOptions:
     n_workers: int | None = None
     thumbnails_px: int = 96
     store_features: bool = False
+    store_images: bool = False
     max_bad: float = 0.01
     rows_per_commit: int = 20_000
     source: SourceOptions | None = None
@@ -71,6 +76,11 @@ class AddOptions:
         if not 0 <= self.max_bad <= 1:
             raise OptionError(f"max_bad must be a share from 0 to 1, got {self.max_bad}.")
 
+    @property
+    def stored(self) -> str:
+        """What is stored of an item, in words; another choice stores it again."""
+        return f"{self.thumbnails_px} {self.store_features} {self.store_images}"
+
 
 @dataclass(frozen=True)
 class AddReport:
@@ -80,6 +90,8 @@ class AddReport:
     ----------
     n_added, n_updated : int
         New items, and items whose id was there already.
+    n_unchanged : int
+        Items that were stored as they are now: they were not encoded again.
     n_bad : int
         Images that could not be decoded and were left out.
     bad_file : Path or None
@@ -88,6 +100,7 @@ class AddReport:
 
     n_added: int
     n_updated: int
+    n_unchanged: int = 0
     n_bad: int = 0
     bad_file: Path | None = None
 
@@ -115,12 +128,17 @@ class Batch:
 
 
 def batches_of(
-    source: Source, encoder: Encoder, options: AddOptions, bad: BadItems
+    source: Source,
+    encoder: Encoder,
+    options: AddOptions,
+    bad: BadItems,
+    origins: Int64Array | None = None,
 ) -> Iterator[Batch]:
     """Yield a source in batches; the images of each are decoded by all threads together.
 
     Where the network has a device of its own the next batches are decoded meanwhile. On the
     processors the two take turns: threads of both at once cost each other more time than they save.
+    `origins` (N,) are the positions under which bad items are listed.
 
     Raises
     ------
@@ -140,7 +158,7 @@ def batches_of(
             stop = min(start + 4096, n_items)
             yield Batch(np.arange(start, stop), source.vectors(start, stop), None, stop - start)
         return
-    reader = _ImageReader(source, encoder.preprocessor, options.thumbnails_px, bad)
+    reader = _ImageReader(source, encoder.preprocessor, options.thumbnails_px, bad, origins)
     n_workers = options.n_workers or min(_MOST_WORKERS, os.cpu_count() or 1)
     n_ahead = _BATCHES_AHEAD if encoder.has_own_device else 0
     ahead: deque[list[Future[Batch]]] = deque()
@@ -176,6 +194,7 @@ class _ImageReader:
     preprocessor: Preprocessor
     thumbnails_px: int
     bad: BadItems
+    origins: Int64Array | None = None  # positions (N,) in the source as it was given
 
     def read(self, start: int, stop: int) -> Batch:
         """Decode and preprocess the images from `start` to `stop`."""
@@ -186,7 +205,8 @@ class _ImageReader:
                 image = self.source.read_image(position)
             except DataError as cause:
                 key = self.source.key_of(position)
-                self.bad.add(position, key, str(cause).removeprefix(f"{key}: "))
+                origin = position if self.origins is None else int(self.origins[position])
+                self.bad.add(origin, key, str(cause).removeprefix(f"{key}: "))
                 continue
             positions.append(position)
             pixels.append(self.preprocessor.to_uint8(image))
@@ -218,7 +238,7 @@ def _thumbnail(image: Image.Image, longest_px: int) -> bytes:
 
 @dataclass
 class Ingest:
-    """One run of `Collection.add`: takes batches, writes chunks of rows, counts.
+    """One run of `Collection.add`: takes what changed, writes chunks of rows, counts.
 
     Encoding and writing happen in one thread beside the network's, where that has a device of its
     own, and in turn with it otherwise.
@@ -230,6 +250,7 @@ class Ingest:
     options: AddOptions
     n_added: int = 0
     n_updated: int = 0
+    n_unchanged: int = 0
     _chunks: list[pa.Table] = field(default_factory=list)
 
     def run(self, encoder: Encoder, bad: BadItems, progress: ProgressCallback | None) -> None:
@@ -240,12 +261,23 @@ class Ingest:
         DataError
             If too many images are bad: what was written is taken back first.
         """
-        start_version, n_total, n_done = self.store.version, len(self.source), 0
+        if self.options.store_images and "image" not in self.store.own_columns:
+            raise OptionError(
+                "a collection of format version 1 cannot store images. Make a new one, or add "
+                "without (--store-images)."
+            )
+        start_version, n_total = self.store.version, len(self.source)
+        changed = changed_positions(self.source, self.store, self.options.stored)
+        n_done = self.n_unchanged = n_total - len(changed)
+        if n_total and not len(changed):
+            return
+        if n_done:
+            self.source = self.source.take(changed)
         waiting: deque[tuple[Future[None], int]] = deque()
         n_beside = 1 if encoder.has_own_device else 0
         with ThreadPoolExecutor(1, thread_name_prefix="anybit-write") as writer:
             try:
-                for batch in batches_of(self.source, encoder, self.options, bad):
+                for batch in batches_of(self.source, encoder, self.options, bad, changed):
                     bad.check(n_total, self.options.max_bad)
                     if len(batch.positions):
                         features = encoder.features(batch.inputs)
@@ -271,12 +303,18 @@ class Ingest:
     def _take(self, batch: Batch, features: Float32Array) -> None:
         """Encode one batch and keep its rows until a chunk is full."""
         rows = code_rows(self.source.ids[batch.positions], self.codebooks.encode(features))
+        if "signature" in self.store.own_columns:
+            signatures = signatures_of(self.source, batch.positions, self.options.stored)
+            rows = rows.append_column("signature", pa.array(signatures, pa.int64()))
         for name, column in self._described(batch.positions):
             rows = rows.append_column(name, column)
         if batch.thumbnails is not None:
             rows = rows.append_column("thumbnail", pa.array(batch.thumbnails, pa.binary()))
         if self.options.store_features:
             rows = rows.append_column("feature", _float16_lists(features))
+        if self.options.store_images and self.source.kind == "images":
+            files = [self.source.encoded(one) for one in batch.positions.tolist()]
+            rows = rows.append_column("image", pa.array(files, pa.binary()))
         self._chunks.append(rows)
         if sum(map(len, self._chunks)) >= self.options.rows_per_commit:
             self._flush()
@@ -284,6 +322,11 @@ class Ingest:
     def _described(self, positions: Int64Array) -> list[tuple[str, pa.Array]]:
         """Return key, labels and metadata columns of some items."""
         columns = []
+        if self.source.kind == "images" and "path" in self.store.own_columns:
+            files = [self.source.file_of(position) for position in positions.tolist()]
+            paths = [None if file is None else str(file.resolve()) for file in files]
+            if any(paths):
+                columns.append(("path", pa.array(paths, pa.string())))
         if self.source.keys is not None:
             keys = [self.source.keys[position] for position in positions]
             columns.append(("key", pa.array(keys, pa.string())))

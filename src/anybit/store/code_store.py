@@ -22,7 +22,7 @@ from anybit.store.reports import (
     VerifyReport,
     VersionInfo,
 )
-from anybit.store.schema import RESERVED_COLUMNS, base_schema, level_columns, settings_of
+from anybit.store.schema import base_schema, level_columns, reserved_columns, settings_of
 from anybit.store.verify import verify_dataset
 from anybit.types import Float32Array, Int64Array, UInt8Array
 
@@ -51,6 +51,8 @@ class CodeStore:
         self._own_versions: set[int] = set()
         settings = settings_of(dataset.lance.schema, str(self.path))
         self.n_levels, self.n_codewords = settings.n_levels, settings.n_codewords
+        # In a store of version 1 a later name may be that of a metadata column.
+        self.own_columns = reserved_columns(settings.format_version)
         if settings.format_version >= 2 and not dataset.log.exists:
             raise FormatError(
                 f"{self.path} must have checksums in _checksums, got none. "
@@ -119,7 +121,7 @@ class CodeStore:
     @property
     def metadata_columns(self) -> list[str]:
         """Names of the columns that came from the sources' own tables."""
-        own = {*RESERVED_COLUMNS, *level_columns(self.n_levels)}
+        own = {*self.own_columns, *level_columns(self.n_levels)}
         return [name for name in self.columns if name not in own]
 
     @property
@@ -285,6 +287,14 @@ class CodeStore:
         for level, name in enumerate(names):
             planes[level] = table[name].to_numpy()[order]
         return ids[order], Codes(planes, self.n_codewords)
+
+    def signatures(self) -> tuple[Int64Array, Int64Array]:
+        """Return (ids (n,), signatures (n,)) of the rows that have one, ordered by id."""
+        if "signature" not in self.columns:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        table = self._read(["id", "signature"], "signature IS NOT NULL")
+        order = np.argsort(table["id"].to_numpy())
+        return table["id"].to_numpy()[order], table["signature"].to_numpy()[order]
 
     def features(self) -> Float32Array | None:
         """Return the stored features (N, D) float32 in the order of ids; None if any is missing."""

@@ -14,16 +14,21 @@ __all__ = [
     "base_schema",
     "free_column_name",
     "level_columns",
+    "reserved_columns",
     "settings_of",
 ]
 
 FORMAT_VERSION = 2
-RESERVED_COLUMNS = (
-    "id", "key", "labels", "thumbnail", "feature", "image", "path", "signature",
-)  # fmt: skip
+_RESERVED_V1 = ("id", "key", "labels", "thumbnail", "feature")
+RESERVED_COLUMNS = (*_RESERVED_V1, "image", "path", "signature")
 _LEVEL_PREFIX = "level_"
 _PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
 _VERSION_KEY, _CODEWORDS_KEY = b"anybit.format_version", b"anybit.n_codewords"
+
+
+def reserved_columns(format_version: int) -> tuple[str, ...]:
+    """Return the names that a store of this version uses itself."""
+    return RESERVED_COLUMNS if format_version >= 2 else _RESERVED_V1
 
 
 def level_columns(n_levels: int) -> list[str]:

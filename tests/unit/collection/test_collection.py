@@ -120,9 +120,36 @@ def test_an_interrupted_addition_is_completed_by_running_it_again(
     with pytest.raises(KeyboardInterrupt):
         collection.add(tmp_path / "x.npz", AddOptions(rows_per_commit=1000), interrupt)
     assert 0 < len(collection) < 9000
+    n_stored = len(collection)
     report = collection.add(tmp_path / "x.npz")
-    assert report.n_added + report.n_updated == len(collection) == 9000
-    assert report.n_updated > 0
+    assert (report.n_added, report.n_updated) == (9000 - n_stored, 0)
+    assert report.n_unchanged == n_stored
+
+
+def test_what_is_stored_as_it_is_now_is_not_encoded_again(collection, tmp_path, monkeypatch):
+    x = _vectors(tmp_path / "x.npz")
+    collection.add(tmp_path / "x.npz")
+    encoded = []
+    encoder = collection.encoder
+    features = type(encoder).features
+    monkeypatch.setattr(
+        type(encoder),
+        "features",
+        lambda self, batch: encoded.append(batch) or features(self, batch),
+    )
+    assert collection.add(tmp_path / "x.npz").n_unchanged == 60
+    assert encoded == []
+    x[7] += 1
+    labels = np.arange(60) % 3
+    labels[9] = 0 if labels[9] else 1
+    np.savez(tmp_path / "x.npz", x=x, y=labels)
+    report = collection.add(tmp_path / "x.npz")
+    assert (report.n_updated, report.n_unchanged) == (2, 58)
+    np.testing.assert_array_equal(np.concatenate(encoded), x[[7, 9]])
+    np.testing.assert_array_equal(
+        collection.index().codes.planes, collection.codebooks.encode(x).planes
+    )
+    assert collection.add(tmp_path / "x.npz", AddOptions(store_features=True)).n_updated == 60
 
 
 def test_metadata_keys_and_where(collection, tmp_path):

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -213,6 +214,21 @@ class Source(ABC):
     def vectors_at(self, positions: ArrayLike) -> Float32Array:
         """Return some vectors, shape (n, D); refused by a source of images."""
         raise OptionError("this source holds images, not vectors; use read_image(position).")
+
+    @abstractmethod
+    def content(self, positions: Int64Array) -> Iterator[bytes]:
+        """Yield, for each position, bytes that change when its picture or vector does.
+
+        Of a file those are its size and the time of its last change: it is not read.
+        """
+
+    def file_of(self, position: int) -> Path | None:
+        """Return the file that holds one picture alone, None where there is none."""
+        return None
+
+    def encoded(self, position: int) -> bytes:
+        """Return the bytes of one picture's file; refused by a source of vectors."""
+        raise OptionError("this source holds vectors, not images; use vectors(start, stop).")
 
     @abstractmethod
     def take(self, positions: ArrayLike) -> Source:

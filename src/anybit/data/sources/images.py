@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -54,6 +55,44 @@ class ImageSource(Source):
         if isinstance(encoded, Image.Image):
             return encoded
         return decode_image(encoded, self._max_pixels)
+
+    def content(self, positions: Int64Array) -> Iterator[bytes]:
+        """Yield size and time of the last change of files, else the picture's bytes."""
+        for position in positions.tolist():
+            try:
+                encoded = self._encoded(position)
+                if isinstance(encoded, Path):
+                    facts = encoded.stat()
+                    yield f"{facts.st_size} {facts.st_mtime_ns}".encode()
+                else:
+                    yield encoded if isinstance(encoded, bytes) else encoded.tobytes()
+            except (OSError, DataError):  # the reason is told when it is decoded
+                yield b""
+
+    def file_of(self, position: int) -> Path | None:
+        """Return the file that holds one picture alone, None where there is none."""
+        encoded = self._encoded(position)
+        return encoded if isinstance(encoded, Path) else None
+
+    def encoded(self, position: int) -> bytes:
+        """Return the bytes of one picture's file; a picture from an array becomes PNG.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read.
+        """
+        encoded = self._encoded(position)
+        if isinstance(encoded, bytes):
+            return encoded
+        try:
+            if isinstance(encoded, Path):
+                return encoded.read_bytes()
+        except OSError as cause:
+            raise DataError(f"{self.key_of(position)}: {cause.strerror}") from cause
+        file = io.BytesIO()
+        encoded.save(file, "PNG")
+        return file.getvalue()
 
     def read_image(self, position: int) -> Image.Image:
         """Return one picture, RGB, decoded and turned upright.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,11 @@ class VectorSource(Source):
         rows = _to_float32(self._rows(order))
         _check_finite(rows, order)
         return rows
+
+    def content(self, positions: Int64Array) -> Iterator[bytes]:
+        """Yield the bytes of vectors, as float32."""
+        for row in _to_float32(self._rows(positions)):
+            yield row.tobytes()
 
     def take(self, positions: ArrayLike) -> Source:
         """Return a source of some of the vectors, in the order of `positions`."""
