@@ -275,6 +275,50 @@ class Codebooks:
             self._encode_block(block, planes[:, start : start + _BLOCK_ROWS])
         return Codes(planes, self.n_codewords)
 
+    def encode_further(self, vectors: Float32Array, codes: Codes) -> Codes:
+        """Encode the levels that follow on given ones.
+
+        Parameters
+        ----------
+        vectors : ndarray of shape (N, D), float32
+        codes : Codes
+            The first levels of the N vectors, chosen before; they stay as they are.
+
+        Returns
+        -------
+        Codes
+            Planes of the levels that `codes` lacks.
+
+        Raises
+        ------
+        ShapeError
+            If vectors and codes do not fit together or to the codebooks.
+        OptionError
+            If the codebooks are of a product quantiser, whose levels do not follow on each other.
+        """
+        if self.kind == "product":
+            raise OptionError("codes of a product quantiser have no further levels.")
+        vectors = self._vectors(vectors, "vectors")
+        n_first = codes.n_levels
+        if codes.n_items != len(vectors) or n_first >= self.n_levels:
+            raise ShapeError(
+                f"codes must be of {len(vectors)} items and fewer than {self.n_levels} levels, "
+                f"got {codes.n_items} of {n_first}."
+            )
+        planes = np.empty((self.n_levels - n_first, len(vectors)), dtype=np.uint8)
+        residual = vectors.copy() if self.offset is None else vectors - self.offset  # (N, D)
+        for level in range(self.n_levels):
+            codebook = self._level(level)
+            if level < n_first:
+                residual -= codebook[codes.planes[level]]
+                continue
+            chosen = planes[level - n_first]
+            for start in range(0, len(vectors), _BLOCK_ROWS):
+                part = slice(start, start + _BLOCK_ROWS)
+                chosen[part] = self._nearest(residual[part], codebook)
+            residual -= codebook[chosen]
+        return Codes(planes, self.n_codewords)
+
     def _encode_block(self, block: Float32Array, planes: UInt8Array) -> None:
         """Fill `planes` (L, n) with the codes of `block` (n, D)."""
         if self.kind == "product":

@@ -11,14 +11,16 @@ from PIL import Image
 
 from anybit.codes import Codebooks, Codes, codebooks_of, read_model_folder
 from anybit.collection.contact_sheet import draw_contact_sheet
-from anybit.collection.creation import ITEMS_NAME, MODEL_NAME, SavesPretrained, create_folder
+from anybit.collection.creation import SavesPretrained, create_folder
 from anybit.collection.encoder import Encoder, backbone_name, load_encoder
 from anybit.collection.evaluation_input import gather_input
 from anybit.collection.hits import Hits
 from anybit.collection.ingest import AddOptions, AddReport, Ingest, code_rows
 from anybit.collection.live_index import LiveIndex
-from anybit.collection.manifest import Manifest, read_manifest
+from anybit.collection.manifest import MANIFEST_NAME, read_manifest
+from anybit.collection.migration import MigrateReport
 from anybit.collection.query import query_features
+from anybit.collection.replacement import migrate_folder, remove_replaced
 from anybit.data import BadItems, Source, open_source
 from anybit.errors import DataError, FormatError, ShapeError
 from anybit.evaluation import EvaluationInput
@@ -38,11 +40,11 @@ class Collection:
     ----------
     path : Path
         The folder: ``collection.json``, ``model/``, ``items.lance/``.
-    manifest : Manifest
-    store : CodeStore
-        Its rows.
     device : str
         Where the model runs, see `load_encoder`.
+    version : int, optional
+    skip_damaged : bool
+        See `open`.
 
     Examples
     --------
@@ -54,22 +56,46 @@ class Collection:
     """
 
     def __init__(
-        self, path: Path, manifest: Manifest, store: CodeStore, device: str = "auto"
+        self,
+        path: Path,
+        device: str = "auto",
+        version: int | None = None,
+        *,
+        skip_damaged: bool = False,
     ) -> None:
-        self.path = path
-        self.device = device
-        self._manifest = manifest
-        folder = read_model_folder(path / MODEL_NAME)
+        self.path, self.device = path, device
+        self._version, self._skip_damaged = version, skip_damaged
+        self._load()
+
+    def _load(self) -> None:
+        """Read manifest, model and rows."""
+        stamp = _stamp_of(self.path)
+        manifest = read_manifest(self.path)
+        folder = read_model_folder(self.path / manifest.model)
         if folder.fingerprint != manifest.model_fingerprint:
             raise FormatError(
-                f"{path} must hold the model {manifest.model_fingerprint[:12]} that made its "
-                f"codes, got {folder.fingerprint[:12]}. Restore {path / MODEL_NAME} from a copy."
+                f"{self.path} must hold the model {manifest.model_fingerprint[:12]} that made its "
+                f"codes, got {folder.fingerprint[:12]}. Restore {self.path / manifest.model} from "
+                "a copy."
             )
+        store = CodeStore.open(
+            self.path / manifest.items,
+            self._version,
+            n_levels=manifest.n_levels,
+            skip_damaged=self._skip_damaged,
+        )
+        self._stamp, self._manifest, self._store = stamp, manifest, store
         self.model_config: dict[str, Any] = folder.config
         self.codebooks: Codebooks = codebooks_of(folder)
-        self._store = store
         self._encoder: Encoder | None = None
-        self._live = LiveIndex(self.codebooks, self._store)
+        self._live = LiveIndex(self.codebooks, store)
+
+    def _follow(self) -> bool:
+        """Go to the newest version, and to another model if that was replaced; tell whether so."""
+        if self._version is None and _stamp_of(self.path) != self._stamp:
+            self._load()
+            return True
+        return self._store.refresh()
 
     @classmethod
     def create(
@@ -128,10 +154,7 @@ class Collection:
         OptionError
             If there is no such version.
         """
-        source = Path(path)
-        manifest = read_manifest(source)
-        store = CodeStore.open(source / ITEMS_NAME, version, skip_damaged=skip_damaged)
-        return cls(source, manifest, store, device)
+        return cls(Path(path), device, version, skip_damaged=skip_damaged)
 
     @property
     def model_fingerprint(self) -> str:
@@ -142,7 +165,7 @@ class Collection:
     def encoder(self) -> Encoder:
         """The model's encoder, loaded when first asked for."""
         if self._encoder is None:
-            self._encoder = load_encoder(self.path / MODEL_NAME, self.device)
+            self._encoder = load_encoder(self.path / self._manifest.model, self.device)
         return self._encoder
 
     @property
@@ -154,7 +177,7 @@ class Collection:
 
     def count(self, where: str | None = None) -> int:
         """Return the number of items, or of those that a SQL condition selects."""
-        self._store.refresh()
+        self._follow()
         return self._store.count(where)
 
     def add(
@@ -186,13 +209,13 @@ class Collection:
         OptionError
             If the collection cannot be written.
         """
+        self._follow()
         options = AddOptions() if options is None else options
         if not isinstance(source, Source):
             source = open_source(Path(source), options.source)
         self._check_dim(source)
         if len(np.unique(source.ids)) != len(source.ids):
             raise DataError("ids of a source must be distinct, got repeated ones.")
-        self._store.refresh()
         bad = BadItems()
         bad_file = self.path / _BAD_ITEMS
         ingest = Ingest(self._store, self.codebooks, source, options)
@@ -237,6 +260,7 @@ class Collection:
         ShapeError
             If the numbers of levels, ids or rows do not fit.
         """
+        self._follow()
         if model_fingerprint != self.model_fingerprint:
             raise DataError(
                 f"codes must come from the model {self.model_fingerprint[:12]} of this "
@@ -270,6 +294,7 @@ class Collection:
         OptionError
             If not one of `ids` and `where` is given, or the collection cannot be written.
         """
+        self._follow()
         return self._store.delete(ids, where)
 
     def get(self, ids: Int64Array, columns: list[str] | None = None) -> pa.Table:
@@ -288,8 +313,8 @@ class Collection:
         OptionError
             If a column is not there.
         """
+        self._follow()
         with self._store.frozen():
-            self._store.refresh()
             names = ["id", "key", "labels", *self._store.metadata_columns]
             return self._store.take(ids, names if columns is None else columns)
 
@@ -298,7 +323,7 @@ class Collection:
 
         `search` and `count` do so by themselves.
         """
-        return self._store.refresh()
+        return self._follow()
 
     def versions(self) -> list[VersionInfo]:
         """Return the versions that can be read, oldest first; every commit makes one."""
@@ -320,7 +345,48 @@ class Collection:
         Searches stay right and get faster after many small additions. Other processes that read a
         version which is removed fail; those that search the newest do not.
         """
-        return self._store.compact(kept_s)
+        self._follow()
+        report = self._store.compact(kept_s)
+        remove_replaced(self.path, self._manifest, kept_s)
+        return report
+
+    def migrate(
+        self,
+        model: str | Path | SavesPretrained,
+        source: Source | str | Path | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> MigrateReport:
+        """Give the collection another model; all items are encoded again.
+
+        Searches go on with the old model until everything is ready; then ``collection.json`` is
+        replaced, which is what switches, at once and for all processes. An interrupted migration
+        is run again: what it has encoded is kept. When the new model has the codebooks of the old
+        one and more levels, stored codes stay as they are and get the further levels.
+
+        Parameters
+        ----------
+        model : str, Path or object with ``save_pretrained``
+        source : Source, str or Path, optional
+            Where the pictures or vectors come from; by default what is stored (images, vectors as
+            features) or the files that the images were added from.
+        progress : callable, optional
+            Called with (items done, items in all).
+
+        Raises
+        ------
+        DataError
+            If an item's picture or vector is not there or damaged; nothing has changed then.
+        FormatError, NotTrainedError
+            If the model folder is damaged or has no codebooks.
+        """
+        self._follow()
+        if source is not None and not isinstance(source, Source):
+            source = open_source(Path(source), None)
+        report = migrate_folder(
+            self.path, self._manifest, self._store, model, source, self.device, progress
+        )
+        self._follow()
+        return report
 
     def verify(self) -> VerifyReport:
         """Read everything, and compare every file with its checksum; nothing is changed."""
@@ -333,6 +399,7 @@ class Collection:
 
     def index(self) -> Index:
         """Return one index over all items, kept in memory until the collection changes."""
+        self._follow()
         return self._live.merged()
 
     def search(
@@ -367,6 +434,7 @@ class Collection:
         features = query_features(
             query, lambda: self.encoder, self.codebooks, takes_vectors=self._takes_vectors
         )
+        self._follow()
         with self._store.frozen():
             result = self.search_features(features, k, bits, where)
             names = ["key", "labels", *self._store.metadata_columns]
@@ -382,6 +450,7 @@ class Collection:
         n_threads: int = 1,
     ) -> SearchResult:
         """Find the items nearest to many queries, given as features (Q, D) of the model."""
+        self._follow()
         return self._live.search(features, k, bits, where, n_threads)
 
     def thumbnails(self, ids: Int64Array) -> list[bytes | None]:
@@ -419,12 +488,13 @@ class Collection:
         options = AddOptions() if options is None else options
         if not isinstance(queries, Source):
             queries = open_source(Path(queries), options.source)
+        self._follow()
         self._check_dim(queries)
         return gather_input(queries, self.encoder, self._store, options, progress)
 
     def info(self) -> dict[str, Any]:
         """Return what there is to know, as plain JSON values."""
-        self._store.refresh()
+        self._follow()
         files = [file for file in self.path.rglob("*") if file.is_file()]
         return {
             "path": str(self.path),
@@ -454,3 +524,12 @@ class Collection:
                 f"vectors must have {self.codebooks.dim} dimensions as the collection's model "
                 f"takes, got {source.dim}. Use vectors of the kind it was trained on."
             )
+
+
+def _stamp_of(path: Path) -> tuple[int, int] | None:
+    """Return what changes when the manifest is replaced."""
+    try:
+        facts = (path / MANIFEST_NAME).stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_mtime_ns

@@ -11,7 +11,7 @@ from typing import Protocol
 from anybit.codes import codebooks_of, read_model_folder
 from anybit.collection.manifest import MANIFEST_NAME, Manifest, write_manifest
 from anybit.errors import OptionError
-from anybit.store import CodeStore
+from anybit.store import CodeStore, sync_folder, sync_tree
 
 __all__ = ["ITEMS_NAME", "MODEL_NAME", "SavesPretrained", "create_folder"]
 
@@ -61,7 +61,9 @@ def create_folder(
         else:
             model.save_pretrained(draft / MODEL_NAME)
         _fill(draft)
+        sync_tree(draft)
         _replace(target, draft)
+        sync_folder(target.parent)
     except OSError as cause:
         raise OptionError(f"{target} must be writable: {cause}.") from cause
     finally:

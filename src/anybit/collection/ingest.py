@@ -23,7 +23,15 @@ from anybit.errors import DataError, OptionError
 from anybit.store import CodeStore, free_column_name, level_columns
 from anybit.types import Float32Array, Int64Array, ProgressCallback
 
-__all__ = ["AddOptions", "AddReport", "Batch", "Ingest", "batches_of", "code_rows"]
+__all__ = [
+    "AddOptions",
+    "AddReport",
+    "Batch",
+    "Ingest",
+    "batches_of",
+    "code_rows",
+    "feature_column",
+]
 
 _THUMBNAIL_QUALITY = 80
 _FLOAT16_MAX = 65_504.0
@@ -311,7 +319,7 @@ class Ingest:
         if batch.thumbnails is not None:
             rows = rows.append_column("thumbnail", pa.array(batch.thumbnails, pa.binary()))
         if self.options.store_features:
-            rows = rows.append_column("feature", _float16_lists(features))
+            rows = rows.append_column("feature", feature_column(features))
         if self.options.store_images and self.source.kind == "images":
             files = [self.source.encoded(one) for one in batch.positions.tolist()]
             rows = rows.append_column("image", pa.array(files, pa.binary()))
@@ -361,7 +369,7 @@ def code_rows(ids: Int64Array, codes: Codes) -> pa.Table:
     return pa.table(columns)
 
 
-def _float16_lists(features: Float32Array) -> pa.Array:
+def feature_column(features: Float32Array) -> pa.Array:
     """Return features (n, D) as fixed-size lists of float16."""
     if np.abs(features).max(initial=0) > _FLOAT16_MAX:
         raise DataError(

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from anybit.errors import FormatError
+from anybit.store import replace_file
 
 __all__ = ["FORMAT_VERSION", "MANIFEST_NAME", "Manifest", "read_manifest", "write_manifest"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_NAME = "collection.json"
 _FORMAT = "anybit-collection"
 
@@ -25,6 +26,8 @@ class Manifest:
         Of the model whose codes it holds.
     n_levels, n_codewords, dim : int
         Shape of the codes, and dimension of the features.
+    model, items : str
+        Names of the folders of model and rows.
     format_version : int
         Of the folder's layout.
     """
@@ -33,13 +36,16 @@ class Manifest:
     n_levels: int
     n_codewords: int
     dim: int
+    model: str = "model"
+    items: str = "items.lance"
     format_version: int = FORMAT_VERSION
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write ``collection.json`` into a folder that is not in use yet."""
+    """Write ``collection.json``, whole or not at all: this is how a model is replaced."""
     content = {"format": _FORMAT, **asdict(manifest)}
-    (folder / MANIFEST_NAME).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+    replace_file(folder / MANIFEST_NAME, text.encode())
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -79,7 +85,17 @@ def read_manifest(folder: Path) -> Manifest:
             int(content["n_levels"]),
             int(content["n_codewords"]),
             int(content["dim"]),
+            _folder_name(content, "model", "model"),
+            _folder_name(content, "items", "items.lance"),
             version,
         )
     except (KeyError, TypeError, ValueError) as cause:
         raise FormatError(f"{path} is damaged: {cause!r}. Restore it from a copy.") from cause
+
+
+def _folder_name(content: dict[str, object], key: str, default: str) -> str:
+    """Return the name of a folder inside the collection; version 1 has fixed ones."""
+    name = str(content.get(key, default))
+    if Path(name).name != name or name in ("", ".", ".."):
+        raise ValueError(f"{key} must name a folder inside the collection, got {name!r}")
+    return name

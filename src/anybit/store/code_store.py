@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from anybit.codes import Codes
 from anybit.errors import DataError, FormatError, OptionError
 from anybit.store.compaction import compact_dataset
 from anybit.store.dataset import Dataset
+from anybit.store.extension import extend_dataset
 from anybit.store.reports import (
     CompactReport,
     FragmentCodes,
@@ -22,7 +23,13 @@ from anybit.store.reports import (
     VerifyReport,
     VersionInfo,
 )
-from anybit.store.schema import base_schema, level_columns, reserved_columns, settings_of
+from anybit.store.schema import (
+    base_schema,
+    is_level_column,
+    level_columns,
+    reserved_columns,
+    settings_of,
+)
 from anybit.store.verify import verify_dataset
 from anybit.types import Float32Array, Int64Array, UInt8Array
 
@@ -75,7 +82,12 @@ class CodeStore:
 
     @classmethod
     def open(
-        cls, path: str | Path, version: int | None = None, *, skip_damaged: bool = False
+        cls,
+        path: str | Path,
+        version: int | None = None,
+        *,
+        n_levels: int | None = None,
+        skip_damaged: bool = False,
     ) -> CodeStore:
         """Open a store.
 
@@ -84,6 +96,8 @@ class CodeStore:
         path : str or Path
         version : int, optional
             One of `versions`, to be read only; the newest when left out.
+        n_levels : int, optional
+            Levels to read, where more are stored: an extension is not finished.
         skip_damaged : bool
             Leave the rows of damaged files out, where reading them is refused otherwise.
 
@@ -98,7 +112,7 @@ class CodeStore:
         if not source.is_dir():
             raise FormatError(f"{source} must be a store, got no such folder.")
         try:
-            return cls(Dataset(source, version, skip_damaged=skip_damaged))
+            store = cls(Dataset(source, version, skip_damaged=skip_damaged))
         except (OSError, ValueError) as cause:
             if isinstance(cause, OptionError):
                 raise
@@ -107,6 +121,13 @@ class CodeStore:
                     f"version must be one that is still there, got {version}: {cause}"
                 ) from cause
             raise FormatError(f"{source} must be a Lance dataset, got: {cause}") from cause
+        if n_levels is not None and not 1 <= n_levels <= store.n_levels:
+            raise FormatError(
+                f"{source} must have at least {n_levels} levels, got {store.n_levels}. "
+                "Restore the collection from a copy."
+            )
+        store.n_levels = n_levels or store.n_levels
+        return store
 
     @property
     def version(self) -> int:
@@ -121,8 +142,11 @@ class CodeStore:
     @property
     def metadata_columns(self) -> list[str]:
         """Names of the columns that came from the sources' own tables."""
-        own = {*self.own_columns, *level_columns(self.n_levels)}
-        return [name for name in self.columns if name not in own]
+        return [
+            name
+            for name in self.columns
+            if name not in self.own_columns and not is_level_column(name)
+        ]
 
     @property
     def skipped(self) -> dict[int, list[str]]:
@@ -192,12 +216,49 @@ class CodeStore:
         if len(rows) == 0:
             return UpsertCounts(0, 0)
         with self._dataset.writing():
+            if level_columns(self.n_levels + 1)[-1] in self.columns:
+                raise DataError(
+                    f"{self.path} got more levels than the {self.n_levels} of these codes: its "
+                    "model was replaced, or is being. Open the collection again; if that does not "
+                    "help, finish its migration (anybit migrate)."
+                )
             self._add_columns(rows.schema)
             merge = self._dataset.lance.merge_insert("id")
             merge = merge.when_matched_update_all().when_not_matched_insert_all()
             transaction, counts = merge.execute_uncommitted(self._conformed(rows))
             self._apply(transaction)
         return UpsertCounts(counts["num_inserted_rows"], counts["num_updated_rows"])
+
+    def extend(
+        self, further: Callable[[Int64Array, Codes], Codes], acknowledge: Callable[[], None]
+    ) -> int:
+        """Add the levels that follow; what is stored is not written again. One commit.
+
+        Parameters
+        ----------
+        further : callable
+            Takes ids (n,) and the codes of all levels so far, gives those of the new levels. It is
+            asked before the store is locked, and again if rows came meanwhile.
+        acknowledge : callable
+            Called when all is stored, before other writers go on.
+
+        Returns
+        -------
+        int
+            How many rows there were.
+        """
+        self.refresh()
+        ids, codes = self.codes()
+        made = further(ids, codes)
+        with self._dataset.writing():
+            now, codes_now = self.codes()
+            if not (np.array_equal(ids, now) and np.array_equal(codes.planes, codes_now.planes)):
+                ids, made = now, further(now, codes_now)
+            names = level_columns(self.n_levels + made.n_levels)[self.n_levels :]
+            extend_dataset(self._dataset, names, ids, made.planes)
+            acknowledge()
+            self._own_versions.add(self.version)
+        return len(ids)
 
     def delete(self, ids: Int64Array | None = None, where: str | None = None) -> int:
         """Delete rows, given by ids or by a SQL condition; return how many there were. One commit.
@@ -232,6 +293,19 @@ class CodeStore:
         report = compact_dataset(self._dataset, kept_s)
         self._own_versions.add(self.version)
         return report
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep all writers out."""
+        with self._dataset.writing():
+            yield
+
+    def retire(self) -> None:
+        """Refuse to be written from now on: another store takes this one's place.
+
+        Only while `locked`.
+        """
+        self._dataset.retire()
 
     def verify(self) -> VerifyReport:
         """Read every file of the version and compare it; nothing is changed."""

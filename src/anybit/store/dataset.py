@@ -19,14 +19,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from anybit.errors import DependencyError, FormatError, OptionError
+from anybit.errors import DataError, DependencyError, FormatError, OptionError
 from anybit.store.checksums import ChecksumLog, Damage
-from anybit.store.files import exclusive_lock, sync_folder
+from anybit.store.files import exclusive_lock, replace_file, sync_folder
 
 __all__ = ["Dataset", "damage_error"]
 
 _NEWEST = 2**64 - 1  # manifests are named by what is left to this number
 _MANIFEST = ".manifest"
+_RETIRED = "_checksums/retired"
 
 
 class Dataset:
@@ -216,6 +217,11 @@ class Dataset:
         try:
             folder.mkdir(exist_ok=True)
             with self.mutex, exclusive_lock(folder / "lock"):
+                if (self.path / _RETIRED).exists():
+                    raise DataError(
+                        f"{self.path} was replaced when the collection got another model. "
+                        "Open the collection again."
+                    )
                 self.refresh()
                 self._settle()
                 yield self.lance
@@ -245,6 +251,10 @@ class Dataset:
     def record(self, fragments: Iterable[Any]) -> None:
         """Bring the files of fragments (their metadata) to the disk; only while `writing`."""
         self.log.record([path for one in fragments for path in _metadata_files(one)])
+
+    def retire(self) -> None:
+        """Refuse all writing from now on; only while `writing`."""
+        replace_file(self.path / _RETIRED, b"")
 
     def committed(self, made: Any) -> None:
         """Acknowledge a version that was committed; only while `writing`."""

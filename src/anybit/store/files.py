@@ -11,7 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Checksum", "checksum_of", "exclusive_lock", "replace_file", "sync_file", "sync_folder"]
+__all__ = [
+    "Checksum",
+    "checksum_of",
+    "exclusive_lock",
+    "replace_file",
+    "sync_file",
+    "sync_folder",
+    "sync_tree",
+]
 
 _CHUNK_BYTES = 1 << 20
 
@@ -57,6 +65,13 @@ def _sync(path: Path, flags: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until all files and folders below a folder are on the disk."""
+    for path in sorted(folder.rglob("*")):
+        (sync_folder if path.is_dir() else sync_file)(path)
+    sync_folder(folder)
 
 
 def replace_file(path: Path, content: bytes) -> None:

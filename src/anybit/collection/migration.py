@@ -1,0 +1,219 @@
+"""Giving a collection another model: all items encoded again, or codes with more levels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from anybit.codes import Codebooks
+from anybit.collection.encoder import Encoder
+from anybit.collection.ingest import AddOptions, batches_of, code_rows, feature_column
+from anybit.data import BadItems, ImageSource, Items, Source
+from anybit.errors import DataError
+from anybit.store import CodeStore, level_columns
+from anybit.types import Float32Array, Int64Array, ProgressCallback
+
+__all__ = ["Features", "MigrateReport", "are_prefix", "reencode_store"]
+
+_CHUNK_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class MigrateReport:
+    """What `Collection.migrate` did.
+
+    Parameters
+    ----------
+    n_items : int
+        In the collection now.
+    n_encoded : int
+        Items that were encoded; fewer when an interrupted migration went on.
+    is_extended : bool
+        Whether the stored levels stayed, and only new ones were added.
+    old_fingerprint, new_fingerprint : str
+    """
+
+    n_items: int
+    n_encoded: int
+    is_extended: bool
+    old_fingerprint: str
+    new_fingerprint: str
+
+
+def are_prefix(old: Codebooks, new: Codebooks) -> bool:
+    """Tell whether codes of `old` are the first levels of codes of `new`, for the same features."""
+    if old.kind != new.kind or old.kind == "product" or new.n_levels <= old.n_levels:
+        return False
+    if (old.n_codewords, old.dim, old.metric) != (new.n_codewords, new.dim, new.metric):
+        return False
+    ours, theirs = _first_values(old, old.n_levels), _first_values(new, old.n_levels)
+    return all(map(_are_same, ours, theirs))
+
+
+def _are_same(one: Float32Array | None, other: Float32Array | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
+
+
+def _first_values(
+    codebooks: Codebooks, n_levels: int
+) -> tuple[Float32Array | None, Float32Array | None, Float32Array | None]:
+    scales = codebooks.level_scales
+    if scales is not None:
+        return codebooks.codebooks, scales[:n_levels], codebooks.offset
+    return codebooks.codebooks[:n_levels], None, codebooks.offset
+
+
+class _StoredImages(ImageSource):
+    """Pictures as the store has them: files of their own, or paths."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        keys = tuple(
+            key or str(number)
+            for key, number in zip(rows["key"].to_pylist(), rows["id"].to_pylist(), strict=True)
+        )
+        super().__init__(Items(rows["id"].to_numpy(), keys), "stored pictures")
+        names = rows.column_names
+        self._images = rows["image"].to_pylist() if "image" in names else [None] * len(rows)
+        self._paths = rows["path"].to_pylist() if "path" in names else [None] * len(rows)
+
+    def _encoded(self, position: int) -> bytes | Path | Image.Image:
+        image: bytes | None = self._images[position]
+        if image is not None:
+            return image
+        path = self._paths[position]
+        if path is None or not Path(path).is_file():
+            raise DataError(
+                f"its picture is neither stored nor at {path or 'a known path'}. "
+                "Give the source (--source)."
+            )
+        return Path(path)
+
+    def take(self, positions: ArrayLike) -> Source:
+        raise NotImplementedError
+
+
+class Features:
+    """Features of stored items, made by a model from what the store or a source has of them.
+
+    Parameters
+    ----------
+    store : CodeStore
+    encoder : Encoder
+    source : Source, optional
+        Pictures or vectors by id, instead of what is stored.
+    """
+
+    def __init__(self, store: CodeStore, encoder: Encoder, source: Source | None) -> None:
+        self._store, self._encoder, self._source = store, encoder, source
+        self._order = None if source is None else np.argsort(source.ids)
+
+    def of(self, ids: Int64Array) -> Float32Array:
+        """Return the features (n, D) of items.
+
+        Raises
+        ------
+        DataError
+            If a picture or vector is missing or damaged; names the item.
+        """
+        source = self._rows(ids)
+        if source is None:
+            return self._stored_vectors(ids)
+        bad, parts = BadItems(), []
+        for batch in batches_of(source, self._encoder, AddOptions(thumbnails_px=0), bad):
+            if len(bad):
+                first = next(iter(bad))
+                raise DataError(
+                    f"every item must be encoded again, got {first.key}: {first.reason} "
+                    "Repair or delete it, then run the same command again."
+                )
+            parts.append(self._encoder.features(batch.inputs))
+        return np.concatenate(parts)
+
+    def _rows(self, ids: Int64Array) -> Source | None:
+        """Return a source of these items in their order; None for stored vectors."""
+        if self._source is not None and self._order is not None:
+            known = self._source.ids[self._order]
+            places = np.searchsorted(known, ids)
+            places[places == len(known)] = 0
+            missing = ids[known[places] != ids] if len(known) else ids
+            if len(missing):
+                raise DataError(
+                    f"the source must hold every item, got none for id {missing[0]} "
+                    f"({len(missing)} of {len(ids)} looked at). Delete it or complete the source."
+                )
+            return self._source.take(self._order[places])
+        if self._encoder.kind == "vectors":
+            return None
+        names = [name for name in ("image", "path") if name in self._store.own_columns]
+        stored = [name for name in names if name in self._store.columns]
+        return _StoredImages(self._store.take(ids, ["id", "key", *stored]))
+
+    def _stored_vectors(self, ids: Int64Array) -> Float32Array:
+        if "feature" not in self._store.columns:
+            raise DataError(
+                "vectors must be encoded again, got none stored. Give the source (--source)."
+            )
+        column = self._store.take(ids, ["feature"])["feature"]
+        if column.null_count:
+            raise DataError(
+                f"vectors must be encoded again, got {column.null_count} items without a stored "
+                "one. Give the source (--source)."
+            )
+        flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return self._encoder.features(flat.reshape(len(ids), -1).astype(np.float32))
+
+
+def _chunks(ids: Int64Array, progress: ProgressCallback | None) -> Iterator[Int64Array]:
+    for start in range(0, len(ids), _CHUNK_ROWS):
+        yield ids[start : start + _CHUNK_ROWS]
+        if progress is not None:
+            progress(min(start + _CHUNK_ROWS, len(ids)), len(ids))
+
+
+def reencode_store(
+    old: CodeStore,
+    draft: CodeStore,
+    features: Features,
+    codebooks: Codebooks,
+    progress: ProgressCallback | None = None,
+) -> int:
+    """Bring a store of new codes to the state of the old one; return how many were encoded.
+
+    Items that it holds as they are now, by their signature, are passed over; items that are gone
+    are deleted.
+    """
+    old.refresh()
+    ids = np.sort(old.ids())
+    gone = np.setdiff1d(draft.ids(), ids)
+    if len(gone):
+        draft.delete(ids=gone)
+    todo = np.setdiff1d(ids, _unchanged(old, draft))
+    kept = [name for name in old.columns if name not in level_columns(old.n_levels)]
+    for chunk in _chunks(todo, progress):
+        made = features.of(chunk)
+        rows = code_rows(chunk, codebooks.encode(made))
+        stored = old.take(chunk, kept)
+        for name in kept:
+            if name == "feature":
+                rows = rows.append_column(name, feature_column(made))
+            elif name != "id":
+                rows = rows.append_column(name, stored[name])
+        draft.upsert(rows)
+    return len(todo)
+
+
+def _unchanged(old: CodeStore, draft: CodeStore) -> Int64Array:
+    """Return the ids whose signature is the same in both."""
+    ids, ours = old.signatures()
+    others, theirs = draft.signatures()
+    both, at, there = np.intersect1d(ids, others, assume_unique=True, return_indices=True)
+    unchanged: Int64Array = both[ours[at] == theirs[there]]
+    return unchanged
