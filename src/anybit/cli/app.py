@@ -8,12 +8,17 @@ import typer
 
 from anybit.cli.add import add
 from anybit.cli.bench import bench_app
+from anybit.cli.compact import compact
 from anybit.cli.create import create
+from anybit.cli.delete import delete
 from anybit.cli.demo import demo
 from anybit.cli.evaluate import evaluate
+from anybit.cli.export import export
 from anybit.cli.info import info
+from anybit.cli.migrate import migrate
 from anybit.cli.search import search
 from anybit.cli.train import train
+from anybit.cli.verify import verify
 
 __all__ = ["app", "main"]
 
@@ -32,7 +37,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for _function in (demo, train, create, add, search, evaluate, info):
+_COMMANDS = (
+    demo, train, create, add, search, evaluate, info, delete, compact, verify, migrate, export,
+)  # fmt: skip
+for _function in _COMMANDS:
     app.command()(_function)
 app.add_typer(bench_app, name="bench")
 

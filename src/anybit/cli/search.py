@@ -32,6 +32,12 @@ def search(
         Path | None, typer.Option(help="Write the hits as one picture, such as grid.png.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    at_version: Annotated[
+        int | None, typer.Option(help="Search an older version, see `anybit info`.")
+    ] = None,
+    is_skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out damaged rows instead of refusing.")
+    ] = False,
 ) -> None:
     """Find the items nearest to a query.
 
@@ -39,8 +45,10 @@ def search(
     """
     from anybit.collection import Collection
 
-    opened = Collection.open(collection, device)
+    opened = Collection.open(collection, device, at_version, skip_damaged=is_skip_damaged)
     hits = opened.search(query, k, bits, where)
+    for number, reasons in opened.skipped.items():
+        console.warn(f"fragment {number} is left out: {'; '.join(reasons)}")
     if save is not None:
         _save_grid(opened, hits, query, save)
         console.say(f"{save}: the hits as a picture")

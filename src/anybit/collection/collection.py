@@ -14,6 +14,7 @@ from anybit.collection.contact_sheet import draw_contact_sheet
 from anybit.collection.creation import SavesPretrained, create_folder
 from anybit.collection.encoder import Encoder, backbone_name, load_encoder
 from anybit.collection.evaluation_input import gather_input
+from anybit.collection.export import EXPORTS, write_arrays, write_faiss
 from anybit.collection.hits import Hits
 from anybit.collection.ingest import AddOptions, AddReport, Ingest, code_rows
 from anybit.collection.live_index import LiveIndex
@@ -22,7 +23,7 @@ from anybit.collection.migration import MigrateReport
 from anybit.collection.query import query_features
 from anybit.collection.replacement import migrate_folder, remove_replaced
 from anybit.data import BadItems, Source, open_source
-from anybit.errors import DataError, FormatError, ShapeError
+from anybit.errors import DataError, FormatError, OptionError, ShapeError
 from anybit.evaluation import EvaluationInput
 from anybit.search import Index, SearchResult
 from anybit.store import CodeStore, CompactReport, VerifyReport, VersionInfo
@@ -179,6 +180,11 @@ class Collection:
         """Return the number of items, or of those that a SQL condition selects."""
         self._follow()
         return self._store.count(where)
+
+    def ids(self, where: str | None = None) -> Int64Array:
+        """Return the ids (n,) of all items, or of those that a SQL condition selects, ascending."""
+        self._follow()
+        return np.sort(self._store.ids(where))
 
     def add(
         self,
@@ -388,6 +394,34 @@ class Collection:
         self._follow()
         return report
 
+    def export(self, target: str | Path, to: str = "npy") -> None:
+        """Write ids, codes and codebooks for other programs.
+
+        Parameters
+        ----------
+        target : str or Path
+            Must not exist yet.
+        to : {"npy", "faiss"}
+            A folder of arrays with ``items.parquet`` beside them, or an index file of FAISS.
+
+        Raises
+        ------
+        OptionError
+            If `to` is unknown or does not fit the model, or `target` exists or is not writable.
+        DependencyError
+            If FAISS is missing.
+        """
+        self._follow()
+        if to not in EXPORTS:
+            raise OptionError(f"to must be one of {', '.join(EXPORTS)}, got {to!r}.")
+        with self._store.frozen():
+            ids, codes = self._store.codes()
+            if to == "npy":
+                columns = self._store.read(["id", "key", "labels", *self._store.metadata_columns])
+                write_arrays(Path(target), self.codebooks, codes, ids, columns)
+                return
+        write_faiss(Path(target), self.codebooks, codes, ids)
+
     def verify(self) -> VerifyReport:
         """Read everything, and compare every file with its checksum; nothing is changed."""
         return self._store.verify()
@@ -515,6 +549,7 @@ class Collection:
             "has_thumbnails": "thumbnail" in self._store.columns,
             "has_features": "feature" in self._store.columns,
             "version": self._store.version,
+            "oldest_version": self.versions()[0].version,
             "size_bytes": sum(file.stat().st_size for file in files),
         }
 

@@ -1,0 +1,89 @@
+"""delete, compact, verify, migrate and export, as a person calls them."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from anybit.cli import app
+from anybit.codes import Codebooks, ModelFolder, write_model_folder
+from anybit.collection import Collection
+
+DIM = 4
+
+
+def model(path, n_levels=2, seed=0):
+    values = np.random.default_rng(seed).random((4, 16, DIM)).astype(np.float32)[:n_levels]
+    folder = ModelFolder({"method": "rq", "backbone": {"name": "none"}}, {})
+    write_model_folder(path, folder, Codebooks.stacked(values))
+    return path
+
+
+@pytest.fixture
+def shop(tmp_path):
+    x = np.random.default_rng(1).random((50, DIM)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", x=x, y=np.arange(50) % 5)
+    Collection.create(tmp_path / "shop", model(tmp_path / "model")).add(tmp_path / "x.npz")
+    return tmp_path / "shop"
+
+
+def run(*arguments, exit_code=0):
+    result = CliRunner().invoke(app, [*map(str, arguments), "--json"])
+    assert result.exit_code == exit_code, result.output
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def test_delete_by_ids_and_by_condition(shop):
+    assert run("delete", shop, "--ids", "1,2,99", "--dry-run")["n_deleted"] == 2
+    assert run("delete", shop, "--ids", "1,2,99") == {
+        "collection": str(shop), "n_deleted": 2, "n_items": 48, "is_dry_run": False,
+    }  # fmt: skip
+    assert run("delete", shop, "--where", "array_has(labels, '0')")["n_items"] == 38
+    assert "either --ids or --where" in run("delete", shop, exit_code=2)["error"]["message"]
+
+
+def test_compact_and_verify(shop):
+    run("delete", shop, "--ids", "1")
+    assert run("compact", shop, "--keep-hours", "0")["n_fragments"] == 1
+    assert run("verify", shop)["is_intact"]
+    assert len(list((shop / "items.lance/_versions").glob("*.manifest"))) == 1
+
+
+def test_damage_is_an_error_until_it_is_skipped(shop, tmp_path):
+    opened = Collection.open(shop)
+    extra = opened.codebooks.encode(np.ones((3, DIM), np.float32))
+    opened.add_codes(extra, np.array([100, 101, 102]), opened.model_fingerprint)
+    data = max((shop / "items.lance/data").iterdir(), key=lambda path: path.stat().st_size)
+    data.write_bytes(data.read_bytes()[:-9])
+    np.save(tmp_path / "q.npy", np.ones(DIM, np.float32))
+    error = run("search", shop, tmp_path / "q.npy", exit_code=1)["error"]
+    assert data.name in error["message"]
+    hits = run("search", shop, tmp_path / "q.npy", "--skip-damaged")["hits"]
+    assert [hit["id"] for hit in hits] == [100, 101, 102]
+    report = run("verify", shop, exit_code=1)
+    assert not report["is_intact"]
+    assert data.name in report["damages"][0]
+
+
+def test_an_older_version_can_be_searched(shop, tmp_path):
+    np.save(tmp_path / "q.npy", np.ones(DIM, np.float32))
+    version = run("info", shop)["version"]
+    run("delete", shop, "--where", "id >= 0")
+    assert run("search", shop, tmp_path / "q.npy")["n_hits"] == 0
+    assert run("search", shop, tmp_path / "q.npy", "--at-version", version)["n_hits"] == 10
+    missing = run("search", shop, tmp_path / "q.npy", "--at-version", 99, exit_code=2)
+    assert "still there, got 99" in missing["error"]["message"]
+
+
+def test_migrate_and_export(shop, tmp_path):
+    report = run("migrate", shop, "--model", model(tmp_path / "longer", 3), "--source",
+                 tmp_path / "x.npz")  # fmt: skip
+    assert (report["n_encoded"], report["is_extended"]) == (50, True)
+    report = run("migrate", shop, "--model", model(tmp_path / "new", 3, seed=5), "--source",
+                 tmp_path / "x.npz")  # fmt: skip
+    assert (report["n_encoded"], report["is_extended"]) == (50, False)
+    assert run("export", shop, "--output", tmp_path / "out")["n_items"] == 50
+    assert np.load(tmp_path / "out/codes.npy").shape == (50, 3)
+    assert "npy, faiss" in run("export", shop, "--output", tmp_path / "o2", "--to", "x",
+                               exit_code=2)["error"]["message"]  # fmt: skip
