@@ -89,7 +89,9 @@ class Collection:
         self.model_config: dict[str, Any] = folder.config
         self.codebooks: Codebooks = codebooks_of(folder)
         self._encoder: Encoder | None = None
-        self._live = LiveIndex(self.codebooks, store)
+        is_usual = self._version is None and not self._skip_damaged
+        snapshot = self.path / f"{manifest.items}.index" if is_usual else None
+        self._live = LiveIndex(self.codebooks, store, snapshot)
 
     def _follow(self) -> bool:
         """Go to the newest version, and to another model if that was replaced; tell whether so."""

@@ -2,75 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from anybit.codes import Codebooks, Codes
+from anybit.codes import BytePlanes, Codebooks, Codes
+from anybit.collection.segment import Segment, by_fragment, rows_of
+from anybit.collection.snapshot import read_snapshot, write_snapshot
 from anybit.search import Index, SearchResult
 from anybit.store import CodeStore
-from anybit.types import BoolArray, Float32Array, Int64Array
+from anybit.types import BoolArray, Float32Array
 
 __all__ = ["LiveIndex"]
 
 # A segment is made anew when more than this share of its rows is deleted.
 _MOST_DEAD = 0.25
-_FRAGMENT_BITS = 32
-Addresses: TypeAlias = NDArray[np.uint64]
-_ROW_MASK = np.uint64(2**_FRAGMENT_BITS - 1)
-
-
-@dataclass(eq=False)
-class _Segment:
-    """The rows of some fragments, in the order of their ids; codes never change.
-
-    Parameters
-    ----------
-    index : Index
-        Over n rows.
-    positions : dict of int to ndarray of shape (rows,), int64
-        By number of the fragment: where each of its rows lies, or -1.
-    alive : ndarray of shape (n,), bool
-    """
-
-    index: Index
-    positions: dict[int, Int64Array]
-    alive: BoolArray
-    n_dead: int = 0
-
-    @classmethod
-    def of(
-        cls, codebooks: Codebooks, ids: Int64Array, codes: Codes, addresses: Addresses
-    ) -> _Segment:
-        order = np.argsort(ids, kind="stable")
-        index = Index(codebooks, codes.take(order), ids[order])
-        positions = _positions_by_fragment(addresses[order])
-        return cls(index, positions, np.ones(len(ids), dtype=np.bool_))
-
-    def __len__(self) -> int:
-        return len(self.alive)
-
-    def kill(self, positions: Int64Array) -> None:
-        """Mark rows as deleted."""
-        self.n_dead += int(np.count_nonzero(self.alive[positions]))
-        self.alive[positions] = False
-
-    def living(self, fragment: int) -> Int64Array:
-        """Return the numbers, within a fragment, of its rows that are not deleted."""
-        positions = self.positions[fragment]
-        rows = np.flatnonzero(positions >= 0)
-        return rows[self.alive[positions[rows]]]
-
-    def addresses(self) -> Addresses:
-        """Return the address of every row (n,); that of a row without a fragment means nothing."""
-        found = np.zeros(len(self), dtype=np.uint64)
-        for fragment, positions in self.positions.items():
-            rows = np.flatnonzero(positions >= 0)
-            found[positions[rows]] = np.uint64(fragment << _FRAGMENT_BITS) + rows.astype(np.uint64)
-        return found
+# A snapshot is written when at least so many rows, and this share of all, are not in it.
+_SNAPSHOT_ROWS, _SNAPSHOT_SHARE = 50_000, 0.25
 
 
 @dataclass(eq=False)
@@ -79,7 +28,7 @@ class _State:
 
     version: int = -1
     fragments: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    segments: list[_Segment] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
 
 
 class LiveIndex:
@@ -89,6 +38,8 @@ class LiveIndex:
     ----------
     codebooks : Codebooks
     store : CodeStore
+    snapshot : Path, optional
+        File that keeps the index between processes (see `anybit.collection.snapshot`).
 
     Notes
     -----
@@ -99,9 +50,12 @@ class LiveIndex:
     lower id.
     """
 
-    def __init__(self, codebooks: Codebooks, store: CodeStore) -> None:
-        self._codebooks, self._store = codebooks, store
+    def __init__(
+        self, codebooks: Codebooks, store: CodeStore, snapshot: Path | None = None
+    ) -> None:
+        self._codebooks, self._store, self._snapshot = codebooks, store, snapshot
         self._state = _State()
+        self._n_in_snapshot = 0
 
     def __len__(self) -> int:
         with self._store.frozen():
@@ -142,99 +96,91 @@ class LiveIndex:
         """Return which rows of each segment may be found; None for all."""
         if where is None:
             return [one.alive.copy() if one.n_dead else None for one in state.segments]
-        rows = {one: of_one for one, of_one, _ in _by_fragment(self._store.addresses(where))}
-        masks: list[BoolArray | None] = []
-        for segment in state.segments:
-            mask = np.zeros(len(segment), dtype=np.bool_)
-            for fragment in segment.positions.keys() & rows.keys():
-                mask[segment.positions[fragment][rows[fragment]]] = True
-            masks.append(mask)
-        return masks
+        rows = {one: of_one for one, of_one, _ in by_fragment(self._store.addresses(where))}
+        return [segment.mask(rows) for segment in state.segments]
 
     def _refreshed(self) -> _State:
         """Return the state of the newest version."""
         self._store.refresh()
-        old, version = self._state, self._store.version
-        if old.version == version:
-            return old
-        fragments = self._store.fragment_states()
-        owners = {number: one for one in old.segments for number in one.positions}
+        if self._state.version == self._store.version:
+            return self._state
+        if self._state.version < 0:
+            self._state = self._from_snapshot()
+        old, fragments = self._state, self._store.fragment_states()
+        owners = {number: one for one in old.segments for number in one.fragments}
         fresh = []
         for number, files in fragments.items():
             before = old.fragments.get(number)
-            if before == files:
+            if before == files and number in owners:
                 continue
             owner = owners.get(number)
-            if owner is None or before is None or not self._kill_deleted(owner, number):
+            if owner is None or before is None or before[0] != files[0]:
+                fresh.append(number)
+                continue
+            rows = rows_of(self._store.addresses(fragments=[number]))
+            if not owner.keep(number, rows):
                 fresh.append(number)
         for number in owners.keys() - (fragments.keys() - set(fresh)):
-            positions = owners[number].positions.pop(number)
-            owners[number].kill(positions[positions >= 0])
+            owners[number].drop(number)
         segments = [one for one in old.segments if one.n_dead < len(one)]
         if fresh:
-            rows = self._store.fragment_codes(fresh)
-            if len(rows.ids):
-                segments.append(_Segment.of(self._codebooks, rows.ids, rows.codes, rows.addresses))
+            segments.append(self._read(fresh))
+        self._state = _State(self._store.version, fragments, self._tidied(segments))
+        self._keep_snapshot()
+        return self._state
+
+    def _read(self, fragments: list[int]) -> Segment:
+        """Return a segment with the rows of some fragments."""
+        rows = self._store.fragment_codes(fragments)
+        planes = BytePlanes.of(rows.codes)
+        return Segment.sorted(self._codebooks, rows.ids, planes, rows.addresses, set(fragments))
+
+    def _tidied(self, segments: list[Segment]) -> list[Segment]:
+        """Return few segments, the largest first, at least one."""
         segments = [
             self._merged([one]) if one.n_dead > _MOST_DEAD * len(one) else one for one in segments
         ]
         segments.sort(key=len, reverse=True)
         while len(segments) > 1 and len(segments[-2]) <= 2 * len(segments[-1]):
             segments[-2:] = [self._merged(segments[-2:])]
-        if not segments:
-            segments = [self._merged([])]
-        self._state = _State(version, fragments, segments)
-        return self._state
+        return segments or [self._merged([])]
 
-    def _kill_deleted(self, segment: _Segment, fragment: int) -> bool:
-        """Mask the rows of a fragment that are deleted now; False where others came back."""
-        positions = segment.positions[fragment]
-        addresses = self._store.addresses(fragments=[fragment])
-        rows = (addresses & _ROW_MASK).astype(np.int64)
-        if len(rows) and (
-            int(rows.max()) >= len(positions)
-            or (positions[rows] < 0).any()
-            or not segment.alive[positions[rows]].all()
-        ):
-            return False
-        living = segment.living(fragment)
-        segment.kill(positions[np.setdiff1d(living, rows, assume_unique=True)])
-        return True
-
-    def _merged(self, segments: list[_Segment]) -> _Segment:
+    def _merged(self, segments: list[Segment]) -> Segment:
         """Return one segment with the living rows of several."""
-        ids = [one.index.ids[one.alive] for one in segments]
-        planes = [one.index.codes.planes[:, one.alive] for one in segments]
-        addresses = [one.addresses()[one.alive] for one in segments]
+        ids = [one.ids[one.alive] for one in segments]
+        planes = [one.planes.values[:, one.alive] for one in segments]
+        addresses = [one.addresses[one.alive] for one in segments]
         n_levels, n_codewords = self._store.n_levels, self._store.n_codewords
-        return _Segment.of(
+        empty = BytePlanes.of(Codes(np.empty((n_levels, 0), dtype=np.uint8), n_codewords))
+        return Segment.sorted(
             self._codebooks,
             np.concatenate([np.empty(0, dtype=np.int64), *ids]),
-            Codes(
-                np.concatenate([np.empty((n_levels, 0), dtype=np.uint8), *planes], axis=1),
-                n_codewords,
-            ),
+            BytePlanes(np.concatenate([empty.values, *planes], axis=1), n_levels, n_codewords),
             np.concatenate([np.empty(0, dtype=np.uint64), *addresses]),
+            set().union(*(one.fragments for one in segments)),
         )
 
+    def _from_snapshot(self) -> _State:
+        """Return what an earlier process has left; brought up to date like any old state."""
+        if self._snapshot is None:
+            return _State()
+        found = read_snapshot(self._snapshot, self._codebooks, self._store.n_levels)
+        if found is None:
+            return _State()
+        segments, fragments = found
+        self._n_in_snapshot = sum(map(len, segments))
+        return _State(-1, fragments, segments)
 
-def _by_fragment(addresses: Addresses) -> Iterator[tuple[int, Int64Array, Int64Array]]:
-    """Yield, for each fragment of addresses (n,), its number, its rows and where those stand."""
-    fragments = (addresses >> np.uint64(_FRAGMENT_BITS)).astype(np.int64)
-    rows = (addresses & _ROW_MASK).astype(np.int64)
-    order = np.argsort(fragments, kind="stable")
-    starts = np.flatnonzero(np.diff(fragments[order], prepend=-1))
-    for stands in np.split(order, starts[1:]) if len(order) else []:
-        yield int(fragments[stands[0]]), rows[stands], stands
-
-
-def _positions_by_fragment(addresses: Addresses) -> dict[int, Int64Array]:
-    """Return, for each fragment, where each of its rows stands in `addresses` (n,), or -1."""
-    found = {}
-    for fragment, rows, stands in _by_fragment(addresses):
-        found[fragment] = np.full(int(rows.max()) + 1, -1, dtype=np.int64)
-        found[fragment][rows] = stands
-    return found
+    def _keep_snapshot(self) -> None:
+        """Leave the index to later processes, when much of it is not in the file yet."""
+        segments = self._state.segments
+        n_items = sum(map(len, segments))
+        n_new = abs(n_items - self._n_in_snapshot)
+        is_due = n_new >= max(_SNAPSHOT_ROWS, _SNAPSHOT_SHARE * n_items)
+        if self._snapshot is None or not is_due or any(one.n_dead for one in segments):
+            return
+        write_snapshot(self._snapshot, segments, self._state.fragments)
+        self._n_in_snapshot = n_items
 
 
 def _best_of(results: list[SearchResult], k: int) -> SearchResult:

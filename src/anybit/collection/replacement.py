@@ -138,10 +138,11 @@ def remove_replaced(path: Path, manifest: Manifest, kept_s: float) -> None:
         return
     known = {manifest.model, manifest.items}
     for folder in path.iterdir():
-        is_replaced = folder.name in ("model", "items.lance") or folder.name.startswith(
-            (_MODEL, _ITEMS)
-        )
-        if not is_replaced or folder.name in known or not folder.is_dir():
+        name = folder.name.removesuffix(".index")
+        is_replaced = name in ("model", "items.lance") or name.startswith((_MODEL, _ITEMS))
+        if not is_replaced or name in known or time.time() - folder.stat().st_mtime < kept_s:
             continue
-        if time.time() - folder.stat().st_mtime >= kept_s:
+        if folder.is_dir():
             shutil.rmtree(folder, ignore_errors=True)
+        else:
+            folder.unlink(missing_ok=True)

@@ -222,6 +222,8 @@ def _in_order(ids: np.ndarray[Any, Any], n_items: int) -> tuple[Int64Array, Int6
         raise ShapeError(f"ids must have shape ({n_items},), got {ids.shape}.")
     if ids.dtype.kind not in "iu":
         raise DTypeError(f"ids must be integers, got {ids.dtype}.")
+    if ids.dtype == np.int64 and ids.flags.c_contiguous and (ids[1:] > ids[:-1]).all():
+        return ids, None
     order = np.argsort(ids, kind="stable")
     ordered = np.ascontiguousarray(ids[order], dtype=np.int64)
     if (ordered[1:] == ordered[:-1]).any():

@@ -192,7 +192,8 @@ class Dataset:
 
     def states(self) -> dict[int, tuple[str, ...]]:
         """Return the files of every fragment that is not skipped, by its number."""
-        return {one.fragment_id: tuple(_fragment_files(one)) for one in self.fragments()}
+        fragments = self.fragments() if self.skip_damaged else self.lance.get_fragments()
+        return {one.fragment_id: tuple(_fragment_files(one)) for one in fragments}
 
     def files(self) -> list[str]:
         """Return all files that the version is made of."""
