@@ -89,7 +89,8 @@ class LiveIndex:
         with self._store.frozen():
             state = self._refreshed()
             if len(state.segments) != 1 or state.segments[0].n_dead:
-                state.segments[:] = [self._merged(state.segments)]
+                merged = [self._merged(state.segments)]
+                state = self._state = _State(state.version, state.fragments, merged)
             return state.segments[0].index
 
     def _masks(self, state: _State, where: str | None) -> list[BoolArray | None]:
@@ -108,7 +109,7 @@ class LiveIndex:
             self._state = self._from_snapshot()
         old, fragments = self._state, self._store.fragment_states()
         owners = {number: one for one in old.segments for number in one.fragments}
-        fresh = []
+        fresh, gone = [], []
         for number, files in fragments.items():
             before = old.fragments.get(number)
             if before == files and number in owners:
@@ -118,13 +119,18 @@ class LiveIndex:
                 fresh.append(number)
                 continue
             rows = rows_of(self._store.addresses(fragments=[number]))
-            if not owner.keep(number, rows):
+            positions = owner.others(number, rows)
+            if positions is None:
                 fresh.append(number)
+            else:
+                gone.append((owner, positions))
+        # Everything is read before anything is masked: an interruption changes nothing.
+        added = [self._read(fresh)] if fresh else []
+        for owner, positions in gone:
+            owner.kill(positions)
         for number in owners.keys() - (fragments.keys() - set(fresh)):
             owners[number].drop(number)
-        segments = [one for one in old.segments if one.n_dead < len(one)]
-        if fresh:
-            segments.append(self._read(fresh))
+        segments = [one for one in [*old.segments, *added] if one.n_dead < len(one)]
         self._state = _State(self._store.version, fragments, self._tidied(segments))
         self._keep_snapshot()
         return self._state
@@ -141,8 +147,12 @@ class LiveIndex:
             self._merged([one]) if one.n_dead > _MOST_DEAD * len(one) else one for one in segments
         ]
         segments.sort(key=len, reverse=True)
-        while len(segments) > 1 and len(segments[-2]) <= 2 * len(segments[-1]):
-            segments[-2:] = [self._merged(segments[-2:])]
+        at = len(segments) - 2
+        while at >= 0:  # every segment is to be twice as large as the next
+            if len(segments[at]) <= 2 * len(segments[at + 1]):
+                segments[at : at + 2] = [self._merged(segments[at : at + 2])]
+                at = min(at, len(segments) - 1)
+            at -= 1
         return segments or [self._merged([])]
 
     def _merged(self, segments: list[Segment]) -> Segment:

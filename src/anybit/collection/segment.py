@@ -77,27 +77,27 @@ class Segment:
                 self._positions[number][rows] = stands
         return self._positions.get(fragment, np.empty(0, dtype=np.int64))
 
-    def keep(self, fragment: int, rows: Int64Array) -> bool:
-        """Mask all rows of a fragment but these; False where some were masked or never here."""
+    def others(self, fragment: int, rows: Int64Array) -> Int64Array | None:
+        """Return where a fragment's rows beside these stand; None if these are not all here."""
         positions = self.positions(fragment)
         if len(rows) and (
             int(rows.max()) >= len(positions)
             or (positions[rows] < 0).any()
             or not self.alive[positions[rows]].all()
         ):
-            return False
+            return None
         is_kept = np.zeros(len(positions), dtype=np.bool_)
         is_kept[rows] = True
-        self._kill(positions[(positions >= 0) & ~is_kept])
-        return True
+        return positions[(positions >= 0) & ~is_kept]
 
     def drop(self, fragment: int) -> None:
         """Mask all rows of a fragment: it is gone, or read anew."""
         positions = self.positions(fragment)
-        self._kill(positions[positions >= 0])
+        self.kill(positions[positions >= 0])
         self.fragments.discard(fragment)
 
-    def _kill(self, positions: Int64Array) -> None:
+    def kill(self, positions: Int64Array) -> None:
+        """Mask rows, given by where they stand."""
         self.n_dead += int(np.count_nonzero(self.alive[positions]))
         self.alive[positions] = False
 

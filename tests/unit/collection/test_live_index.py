@@ -144,7 +144,6 @@ def test_segments_stay_few_after_many_small_additions(store, live):
     assert _n_segments_after(store, live, [2] * 100) <= np.log2(200) + 1
 
 
-@pytest.mark.xfail(reason="only the two smallest segments are ever compared", strict=True)
 def test_segments_stay_few_where_the_first_one_is_tiny(store, live):
     assert _n_segments_after(store, live, [1] + [5] * 20) <= np.log2(101) + 1
 
@@ -192,7 +191,6 @@ def test_an_interrupted_refresh_is_made_up_for(store, live):
     _assert_equals_brute_force(live, store.path)
 
 
-@pytest.mark.xfail(reason="rows are masked before the new ones are read", strict=True)
 def test_an_interrupted_refresh_hides_no_row_of_a_version_restored_then(store, live):
     store.upsert(_rows(np.arange(40)))
     live.search(QUERIES, 5)
@@ -316,7 +314,6 @@ def test_searches_in_threads_answer_for_some_version_and_never_go_back(tmp_path)
     assert failures == []
 
 
-@pytest.mark.xfail(reason="merged() changes the list that a search goes through", strict=True)
 def test_one_index_made_while_another_thread_searches_changes_no_answer(store, live, monkeypatch):
     for start, stop in [(0, 100), (100, 110)]:
         store.upsert(_rows(np.arange(start, stop)))
