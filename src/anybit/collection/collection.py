@@ -224,6 +224,8 @@ class Collection:
         self._check_dim(source)
         if len(np.unique(source.ids)) != len(source.ids):
             raise DataError("ids of a source must be distinct, got repeated ones.")
+        with self._store.locked():
+            pass  # a collection that cannot be written says so before the work
         bad = BadItems()
         bad_file = self.path / _BAD_ITEMS
         ingest = Ingest(self._store, self.codebooks, source, options)
