@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from anybit.codes.assignment import each_times, most_aligned, nearest
+from anybit.codes.checks import finite_array
 from anybit.codes.codes import Codes, bits_per_level, levels_of_bits
 from anybit.codes.tensors import read_tensors, write_tensors
 from anybit.errors import DataError, DTypeError, FormatError, OptionError, ShapeError
@@ -73,8 +75,8 @@ class Codebooks:
         assignment: Assignment = "l2",
     ) -> Codebooks:
         """One codebook (K, D) reused at every level, times ``level_scales`` (M,)."""
-        codebook = _checked(codebook, "codebook", 2)
-        scales = _checked(level_scales, "level_scales", 1)
+        codebook = finite_array(codebook, "codebook", 2)
+        scales = finite_array(level_scales, "level_scales", 1)
         if len(scales) == 0:
             raise ShapeError("level_scales must have shape (M,) with M >= 1, got (0,).")
         return cls("shared", codebook, scales, offset, None, metric, assignment)._validated()
@@ -89,7 +91,7 @@ class Codebooks:
         assignment: Assignment = "l2",
     ) -> Codebooks:
         """Independent codebooks (M, K, D), one a level; the reconstruction is their sum."""
-        codebooks = _checked(codebooks, "codebooks", 3)
+        codebooks = finite_array(codebooks, "codebooks", 3)
         return cls("stacked", codebooks, None, offset, None, metric, assignment)._validated()
 
     @classmethod
@@ -102,9 +104,9 @@ class Codebooks:
         metric: Metric = "ip",
     ) -> Codebooks:
         """Codebooks (M, K, D/M) of consecutive subspaces, after an optional rotation (D, D)."""
-        codebooks = _checked(codebooks, "codebooks", 3)
+        codebooks = finite_array(codebooks, "codebooks", 3)
         if rotation is not None:
-            rotation = _checked(rotation, "rotation", 2)
+            rotation = finite_array(rotation, "rotation", 2)
         return cls("product", codebooks, None, offset, rotation, metric, "l2")._validated()
 
     def _validated(self) -> Codebooks:
@@ -121,7 +123,7 @@ class Codebooks:
             )
         if self.offset is None:
             return self
-        offset = _checked(self.offset, "offset", 1)
+        offset = finite_array(self.offset, "offset", 1)
         if offset.shape != (self.dim,):
             raise ShapeError(f"offset must have shape ({self.dim},), got {offset.shape}.")
         return replace(self, offset=offset)
@@ -224,15 +226,15 @@ class Codebooks:
             raise OptionError(f"n_levels must be from 1 to {self.n_levels}, got {levels}.")
         queries = self._vectors(queries, "queries")
         if self.level_scales is not None:
-            table = _each_times(self.codebooks, queries)  # (Q, K)
+            table = each_times(self.codebooks, queries)  # (Q, K)
             return table[:, None, :] * self.level_scales[:levels, None]  # (Q, L, K)
         if self.kind == "product":
             if self.rotation is not None:
-                queries = _each_times(self.rotation.T, queries)
+                queries = each_times(self.rotation.T, queries)
             parts = queries.reshape(len(queries), self.n_levels, -1)  # (Q, M, D/M)
-            return _each_times(self.codebooks[:levels], parts[:, :levels])  # (Q, L, K)
+            return each_times(self.codebooks[:levels], parts[:, :levels])  # (Q, L, K)
         flat = self.codebooks[:levels].reshape(levels * self.n_codewords, self.dim)
-        table = _each_times(flat, queries)
+        table = each_times(flat, queries)
         return table.reshape(len(queries), levels, self.n_codewords)  # (Q, L, K)
 
     def encode(self, vectors: Float32Array, n_levels: int | None = None) -> Codes:
@@ -262,17 +264,7 @@ class Codebooks:
             raise OptionError(f"n_levels must be from 1 to {self.n_levels}, got {levels}.")
         vectors = self._vectors(vectors, "vectors")
         planes = np.empty((levels, len(vectors)), dtype=np.uint8)
-        for start in range(0, len(vectors), _BLOCK_ROWS):
-            block = vectors[start : start + _BLOCK_ROWS]
-            if not np.isfinite(block).all():
-                row = start + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-                raise DataError(
-                    f"vectors must be finite, got NaN or infinity in row {row}. "
-                    "Remove or repair that row."
-                )
-            if self.offset is not None:
-                block = block - self.offset
-            self._encode_block(block, planes[:, start : start + _BLOCK_ROWS])
+        self._encode_rows(vectors, planes)
         return Codes(planes, self.n_codewords)
 
     def encode_further(self, vectors: Float32Array, codes: Codes) -> Codes:
@@ -305,22 +297,26 @@ class Codebooks:
                 f"codes must be of {len(vectors)} items and fewer than {self.n_levels} levels, "
                 f"got {codes.n_items} of {n_first}."
             )
-        planes = np.empty((self.n_levels - n_first, len(vectors)), dtype=np.uint8)
-        residual = vectors.copy() if self.offset is None else vectors - self.offset  # (N, D)
-        for level in range(self.n_levels):
-            codebook = self._level(level)
-            if level < n_first:
-                residual -= codebook[codes.planes[level]]
-                continue
-            chosen = planes[level - n_first]
-            for start in range(0, len(vectors), _BLOCK_ROWS):
-                part = slice(start, start + _BLOCK_ROWS)
-                chosen[part] = self._nearest(residual[part], codebook)
-            residual -= codebook[chosen]
-        return Codes(planes, self.n_codewords)
+        planes = np.empty((self.n_levels, len(vectors)), dtype=np.uint8)
+        planes[:n_first] = codes.planes
+        self._encode_rows(vectors, planes, n_first)
+        return Codes(planes[n_first:], self.n_codewords)
 
-    def _encode_block(self, block: Float32Array, planes: UInt8Array) -> None:
-        """Fill `planes` (L, n) with the codes of `block` (n, D)."""
+    def _encode_rows(self, vectors: Float32Array, planes: UInt8Array, n_given: int = 0) -> None:
+        """Fill `planes` (L, N), of which the first levels may be given, block by block."""
+        for start in range(0, len(vectors), _BLOCK_ROWS):
+            block = vectors[start : start + _BLOCK_ROWS]
+            if not np.isfinite(block).all():
+                row = start + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
+                raise DataError(
+                    f"vectors must be finite, got NaN or infinity in row {row}. "
+                    "Remove or repair that row."
+                )
+            if self.offset is not None:
+                block = block - self.offset
+            self._encode_block(block, planes[:, start : start + _BLOCK_ROWS], n_given)
+
+    def _encode_block(self, block: Float32Array, planes: UInt8Array, n_given: int) -> None:
         if self.kind == "product":
             rotated = block if self.rotation is None else block @ self.rotation
             parts = rotated.reshape(len(block), self.n_levels, -1)  # (n, M, D/M)
@@ -330,7 +326,8 @@ class Codebooks:
         residual = block.copy()  # (n, D)
         for level in range(len(planes)):
             codebook = self._level(level)
-            planes[level] = self._nearest(residual, codebook)
+            if level >= n_given:
+                planes[level] = self._nearest(residual, codebook)
             residual -= codebook[planes[level]]
 
     def _level(self, level: int) -> Float32Array:
@@ -342,13 +339,8 @@ class Codebooks:
         """Return the chosen codeword of each row; ties go to the lower number."""
         if self.assignment == "cosine":
             # As in the authors' code the choice looks at the unscaled codewords' directions.
-            direction = codebook if self.level_scales is None else self.codebooks
-            norms = np.linalg.norm(direction, axis=1)
-            unit = direction / np.maximum(norms, np.float32(1e-12))[:, None]
-            return np.asarray(np.argmax(residual @ unit.T, axis=1), dtype=np.uint8)
-        half_sq_norms = 0.5 * np.einsum("kd,kd->k", codebook, codebook)  # (K,)
-        closeness = residual @ codebook.T - half_sq_norms  # (n, K)
-        return np.asarray(np.argmax(closeness, axis=1), dtype=np.uint8)
+            return most_aligned(residual, codebook if self.level_scales is None else self.codebooks)
+        return nearest(residual, codebook)
 
     def decode(self, codes: Codes) -> Float32Array:
         """Return the reconstructions of codes (or of prefix codes), (N, D) float32.
@@ -453,22 +445,3 @@ class Codebooks:
                 f"codebooks must have format version {_FORMAT_VERSION}, got {version} in {path}."
             )
         return cls.from_tensors(tensors, settings)
-
-
-def _each_times(matrices: Float32Array, vectors: Float32Array) -> Float32Array:
-    """Multiply matrices (..., K, D) by each of the vectors (Q, ..., D) on its own: (Q, ..., K)."""
-    with np.errstate(over="ignore", invalid="ignore"):  # infinite where a product is too large
-        return np.asarray(np.matmul(matrices, vectors[..., None])[..., 0])
-
-
-def _checked(array: Float32Array, name: str, rank: int) -> Float32Array:
-    """Return a finite, contiguous float32 array of the given rank, or raise."""
-    array = np.asarray(array)
-    if array.ndim != rank:
-        raise ShapeError(f"{name} must have {rank} dimensions, got shape {array.shape}.")
-    if array.dtype.kind not in "fiu":
-        raise DTypeError(f"{name} must be numbers, got {array.dtype}.")
-    array = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(array).all():
-        raise OptionError(f"{name} must be finite, got NaN or infinity.")
-    return array

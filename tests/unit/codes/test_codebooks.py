@@ -178,3 +178,34 @@ def test_product_is_not_cut():
     with pytest.raises(OptionError, match="product codes cannot be cut"):
         make("product").cut(3)
     assert make("product").cut(9).bits == 9
+
+
+@pytest.mark.parametrize("n_first", [1, 2])
+@pytest.mark.parametrize("kind", ["shared", "stacked"])
+def test_further_levels_follow_on_the_given_ones(rng, kind, n_first):
+    values = rng.standard_normal((3, 8, 5)).astype(np.float32)
+    offset = rng.standard_normal(5).astype(np.float32)
+    if kind == "shared":
+        codebooks = Codebooks.shared(values[0], np.float32([1, 0.5, 0.2]), offset=offset)
+    else:
+        codebooks = Codebooks.stacked(values, offset=offset)
+    vectors = rng.standard_normal((40, 5)).astype(np.float32)
+    whole = codebooks.encode(vectors)
+    further = codebooks.encode_further(vectors, Codes(whole.planes[:n_first], 8))
+    np.testing.assert_array_equal(further.planes, whole.planes[n_first:])
+    given = Codes(rng.integers(0, 8, (n_first, 40)).astype(np.uint8), 8)
+    chosen = codebooks.encode_further(vectors, given).planes[0]
+    left = vectors - codebooks.decode(given)
+    level = codebooks.dense()[n_first]
+    distances = ((left[:, None] - level[None]) ** 2).sum(axis=2)  # (N, K)
+    np.testing.assert_array_equal(chosen, distances.argmin(axis=1))
+
+
+def test_further_levels_need_fewer_given_ones_and_no_product(rng):
+    codebooks = Codebooks.stacked(rng.standard_normal((2, 4, 3)).astype(np.float32))
+    vectors = rng.standard_normal((6, 3)).astype(np.float32)
+    with pytest.raises(ShapeError, match="fewer than 2 levels, got 6 of 2"):
+        codebooks.encode_further(vectors, codebooks.encode(vectors))
+    product = Codebooks.product(rng.standard_normal((3, 4, 1)).astype(np.float32))
+    with pytest.raises(OptionError, match="no further levels"):
+        product.encode_further(vectors, Codes(np.zeros((1, 6), np.uint8), 4))

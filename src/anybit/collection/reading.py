@@ -1,0 +1,363 @@
+"""A collection as it is read and searched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from anybit.codes import Codebooks, codebooks_of, read_model_folder
+from anybit.collection.contact_sheet import draw_contact_sheet
+from anybit.collection.encoder import Encoder, backbone_name, load_encoder
+from anybit.collection.evaluation_input import gather_input
+from anybit.collection.export import EXPORTS, write_arrays, write_faiss
+from anybit.collection.hits import Hits
+from anybit.collection.ingest import AddOptions
+from anybit.collection.live_index import LiveIndex
+from anybit.collection.manifest import MANIFEST_NAME, read_manifest
+from anybit.collection.query import query_features
+from anybit.data import Source, open_source
+from anybit.errors import FormatError, OptionError, ShapeError
+from anybit.evaluation import EvaluationInput
+from anybit.search import Index, SearchResult
+from anybit.store import CodeStore, VerifyReport, VersionInfo
+from anybit.types import Float32Array, Int64Array, ProgressCallback
+
+__all__ = ["CollectionReader"]
+
+
+class CollectionReader:
+    """What `Collection` reads; see there.
+
+    Parameters
+    ----------
+    path : Path
+        The folder: ``collection.json``, ``model/``, ``items.lance/``.
+    device : str
+        Where the model runs, see `load_encoder`.
+    version : int, optional
+    skip_damaged : bool
+        See `open`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        device: str = "auto",
+        version: int | None = None,
+        *,
+        skip_damaged: bool = False,
+    ) -> None:
+        self.path, self.device = path, device
+        self._version, self._skip_damaged = version, skip_damaged
+        self._load()
+
+    def _load(self) -> None:
+        """Read manifest, model and rows."""
+        stamp = _stamp_of(self.path)
+        manifest = read_manifest(self.path)
+        folder = read_model_folder(self.path / manifest.model)
+        if folder.fingerprint != manifest.model_fingerprint:
+            raise FormatError(
+                f"{self.path} must hold the model {manifest.model_fingerprint[:12]} that made its "
+                f"codes, got {folder.fingerprint[:12]}. Restore {self.path / manifest.model} from "
+                "a copy."
+            )
+        store = CodeStore.open(
+            self.path / manifest.items,
+            self._version,
+            n_levels=manifest.n_levels,
+            skip_damaged=self._skip_damaged,
+        )
+        self._stamp, self._manifest, self._store = stamp, manifest, store
+        self.model_config: dict[str, Any] = folder.config
+        self.codebooks: Codebooks = codebooks_of(folder)
+        self._encoder: Encoder | None = None
+        is_usual = self._version is None and not self._skip_damaged
+        snapshot = self.path / f"{manifest.items}.index" if is_usual else None
+        self._live = LiveIndex(self.codebooks, store, snapshot)
+
+    def _follow(self) -> bool:
+        """Go to the newest version, and to another model if that was replaced; tell whether so."""
+        if self._version is None and _stamp_of(self.path) != self._stamp:
+            self._load()
+            return True
+        return self._store.refresh()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        device: str = "auto",
+        version: int | None = None,
+        *,
+        skip_damaged: bool = False,
+    ) -> Self:
+        """Open a collection.
+
+        Parameters
+        ----------
+        path : str or Path
+        device : str
+        version : int, optional
+            One of `versions`, which can then only be read; the newest when left out.
+        skip_damaged : bool
+            Leave out the rows of damaged files (see `skipped`); reading them is an error otherwise.
+
+        Raises
+        ------
+        FormatError
+            If the folder is missing, no collection, damaged, or of a newer format version.
+        OptionError
+            If there is no such version.
+        """
+        return cls(Path(path), device, version, skip_damaged=skip_damaged)
+
+    @property
+    def model_fingerprint(self) -> str:
+        """Fingerprint of the model whose codes the collection holds."""
+        return self._manifest.model_fingerprint
+
+    @property
+    def encoder(self) -> Encoder:
+        """The model's encoder, loaded when first asked for."""
+        if self._encoder is None:
+            self._encoder = load_encoder(self.path / self._manifest.model, self.device)
+        return self._encoder
+
+    @property
+    def _takes_vectors(self) -> bool:
+        return backbone_name(self.model_config) == "none"
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def count(self, where: str | None = None) -> int:
+        """Return the number of items, or of those that a SQL condition selects."""
+        self._follow()
+        return self._store.count(where)
+
+    def ids(self, where: str | None = None) -> Int64Array:
+        """Return the ids (n,) of all items, or of those that a SQL condition selects, ascending."""
+        self._follow()
+        return np.sort(self._store.ids(where))
+
+    def get(self, ids: Int64Array, columns: list[str] | None = None) -> pa.Table:
+        """Return rows in the order of `ids`: ``id``, ``key``, ``labels`` and metadata.
+
+        Parameters
+        ----------
+        ids : ndarray of shape (n,), int64
+        columns : list of str, optional
+            Others of the stored columns, such as ``level_00`` or ``thumbnail``.
+
+        Raises
+        ------
+        DataError
+            If an id is not there.
+        OptionError
+            If a column is not there.
+        """
+        self._follow()
+        with self._store.frozen():
+            names = ["id", "key", "labels", *self._store.metadata_columns]
+            return self._store.take(ids, names if columns is None else columns)
+
+    def refresh(self) -> bool:
+        """Go to what other processes have committed; tell whether there was something.
+
+        `search` and `count` do so by themselves.
+        """
+        return self._follow()
+
+    def versions(self) -> list[VersionInfo]:
+        """Return the versions that can be read, oldest first; every commit makes one."""
+        return self._store.versions()
+
+    def checkout(self, version: int) -> Self:
+        """Open one of `versions`, to be read only; this object stays at the newest.
+
+        Raises
+        ------
+        OptionError
+            If there is no such version (any more).
+        """
+        return type(self).open(self.path, self.device, version)
+
+    def export(self, target: str | Path, to: str = "npy") -> None:
+        """Write ids, codes and codebooks for other programs.
+
+        Parameters
+        ----------
+        target : str or Path
+            Must not exist yet.
+        to : {"npy", "faiss"}
+            A folder of arrays with ``items.parquet`` beside them, or an index file of FAISS.
+
+        Raises
+        ------
+        OptionError
+            If `to` is unknown or does not fit the model, or `target` exists or is not writable.
+        DependencyError
+            If FAISS is missing.
+        """
+        self._follow()
+        if to not in EXPORTS:
+            raise OptionError(f"to must be one of {', '.join(EXPORTS)}, got {to!r}.")
+        with self._store.frozen():
+            ids, codes = self._store.codes()
+            if to == "npy":
+                columns = self._store.read(["id", "key", "labels", *self._store.metadata_columns])
+                write_arrays(Path(target), self.codebooks, codes, ids, columns)
+                return
+        write_faiss(Path(target), self.codebooks, codes, ids)
+
+    def verify(self) -> VerifyReport:
+        """Read everything, and compare every file with its checksum; nothing is changed."""
+        return self._store.verify()
+
+    @property
+    def skipped(self) -> dict[int, list[str]]:
+        """What was found damaged and left out so far: reasons, by number of the fragment."""
+        return self._store.skipped
+
+    def index(self) -> Index:
+        """Return one index over all items, kept in memory until the collection changes."""
+        self._follow()
+        return self._live.merged()
+
+    def search(
+        self,
+        query: str | Path | Image.Image | Float32Array,
+        k: int = 10,
+        bits: int | None = None,
+        where: str | None = None,
+    ) -> Hits:
+        """Find the items nearest to one query.
+
+        Parameters
+        ----------
+        query : path, PIL image or ndarray
+            A picture, or a vector: (D,) values, or a ``.npy`` file of them. An image collection
+            takes a vector as a feature of its model.
+        k : int
+        bits : int, optional
+            Code length to compare; all of it when left out.
+        where : str, optional
+            SQL condition on metadata, such as ``price < 20``; only items that meet it are found.
+
+        Raises
+        ------
+        DataError
+            If the picture cannot be decoded or the vector holds NaN.
+        ShapeError
+            If the vector has another dimension than the model's.
+        OptionError
+            If `k`, `bits` or `where` is not usable.
+        """
+        features = query_features(
+            query, lambda: self.encoder, self.codebooks, takes_vectors=self._takes_vectors
+        )
+        self._follow()
+        with self._store.frozen():
+            result = self.search_features(features, k, bits, where)
+            names = ["key", "labels", *self._store.metadata_columns]
+            rows = self._store.take(result.ids[0], names)
+        return Hits(result.ids[0], result.scores[0], rows, result.bits)
+
+    def search_features(
+        self,
+        features: Float32Array,
+        k: int = 10,
+        bits: int | None = None,
+        where: str | None = None,
+        n_threads: int = 1,
+    ) -> SearchResult:
+        """Find the items nearest to many queries, given as features (Q, D) of the model."""
+        self._follow()
+        return self._live.search(features, k, bits, where, n_threads)
+
+    def thumbnails(self, ids: Int64Array) -> list[bytes | None]:
+        """Return the JPEG thumbnails of some items; None where none is stored."""
+        if "thumbnail" not in self._store.columns:
+            return [None] * len(ids)
+        pictures: list[bytes | None] = self._store.take(ids, ["thumbnail"])["thumbnail"].to_pylist()
+        return pictures
+
+    def contact_sheet(self, hits: Hits, query: Image.Image | None = None) -> Image.Image:
+        """Draw hits as a grid of thumbnails with rank, score, key and labels."""
+        return draw_contact_sheet(hits, self.thumbnails(hits.ids), query)
+
+    def evaluation_input(
+        self,
+        queries: Source | str | Path,
+        options: AddOptions | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> EvaluationInput:
+        """Gather what `anybit.evaluation.evaluate` needs; the database is in the order of ids.
+
+        Parameters
+        ----------
+        queries : Source, str or Path
+            Labelled. Undecodable images are left out, as `add` does.
+        options : AddOptions, optional
+            Batch size, share of bad images, and how a path is read.
+        progress : callable, optional
+
+        Raises
+        ------
+        DataError
+            If queries or items have no labels, or too many images are bad.
+        """
+        options = AddOptions() if options is None else options
+        if not isinstance(queries, Source):
+            queries = open_source(Path(queries), options.source)
+        self._follow()
+        self._check_dim(queries)
+        return gather_input(queries, self.encoder, self._store, options, progress)
+
+    def info(self) -> dict[str, Any]:
+        """Return what there is to know, as plain JSON values."""
+        self._follow()
+        files = [file for file in self.path.rglob("*") if file.is_file()]
+        return {
+            "path": str(self.path),
+            "format_version": self._manifest.format_version,
+            "n_items": self._store.count(),
+            "n_labelled": self._store.count("array_length(labels) > 0"),
+            "bits": self.codebooks.bits,
+            "lengths_bits": self.codebooks.lengths(),
+            "n_levels": self._manifest.n_levels,
+            "n_codewords": self._manifest.n_codewords,
+            "dim": self._manifest.dim,
+            "metric": self.codebooks.metric,
+            "method": self.model_config.get("method"),
+            "backbone": backbone_name(self.model_config),
+            "class_names": self.model_config.get("class_names"),
+            "model_fingerprint": self.model_fingerprint,
+            "metadata_columns": self._store.metadata_columns,
+            "has_thumbnails": "thumbnail" in self._store.columns,
+            "has_features": "feature" in self._store.columns,
+            "version": self._store.version,
+            "oldest_version": self.versions()[0].version,
+            "size_bytes": sum(file.stat().st_size for file in files),
+        }
+
+    def _check_dim(self, source: Source) -> None:
+        if source.kind == "vectors" and self._takes_vectors and source.dim != self.codebooks.dim:
+            raise ShapeError(
+                f"vectors must have {self.codebooks.dim} dimensions as the collection's model "
+                f"takes, got {source.dim}. Use vectors of the kind it was trained on."
+            )
+
+
+def _stamp_of(path: Path) -> tuple[int, int] | None:
+    """Return what changes when the manifest is replaced."""
+    try:
+        facts = (path / MANIFEST_NAME).stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_mtime_ns
