@@ -1,7 +1,7 @@
 # Every target does its own set-up in .venv; a stamp makes that fast when nothing changed.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all sanitize check format bench clean
+.PHONY: help setup demo test test-all crash sanitize check format bench clean
 
 VENV   := .venv
 PYTHON ?= python3
@@ -33,6 +33,9 @@ test: $(STAMP)  ## The tests, without the slow ones.
 
 test-all: $(STAMP)  ## The tests, all of them.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS)
+
+crash: $(STAMP)  ## Kill writers 200 times, four writers for a minute (up to 10 minutes).
+	ANYBIT_KILLS=200 ANYBIT_WRITERS_S=60 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/crash
 
 sanitize: $(STAMP)  ## The kernel's own tests under address and undefined-behaviour sanitizers.
 	$(BIN)/cmake -S . -B build/sanitize -DANYBIT_PYTHON=OFF -DANYBIT_TESTS=ON -DANYBIT_SANITIZE=ON

@@ -21,6 +21,9 @@ def delete(
     where: Annotated[
         str | None, typer.Option(help='SQL condition on the stored columns: "price < 20".')
     ] = None,
+    is_damaged: Annotated[
+        bool, typer.Option("--damaged", help="The rows of damaged files, see `anybit verify`.")
+    ] = False,
     is_dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how many items there are.")
     ] = False,
@@ -32,9 +35,16 @@ def delete(
     from anybit.collection import Collection
     from anybit.errors import OptionError
 
-    if (ids is None) == (where is None):
-        raise OptionError("delete needs either --ids or --where, got both or none.")
-    opened = Collection.open(collection)
+    if (ids is not None) + (where is not None) + is_damaged != 1:
+        raise OptionError("delete needs either --ids or --where or --damaged, one of them.")
+    opened = Collection.open(collection, skip_damaged=is_damaged)
+    if is_damaged:
+        n_deleted = 0 if is_dry_run else opened.drop_damaged()
+        console.result(
+            {"collection": str(collection), "n_deleted": n_deleted, "n_items": opened.count()},
+            f"{collection}: {n_deleted:,} damaged rows given up, {opened.count():,} items left",
+        )
+        return
     if ids is None:
         numbers = opened.ids(where)
     else:

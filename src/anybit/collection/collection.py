@@ -194,6 +194,15 @@ class Collection(CollectionReader):
         self._follow()
         return self._store.delete(ids, where)
 
+    def drop_damaged(self) -> int:
+        """Give up the rows of damaged files for good; return how many there were.
+
+        Adding their sources again brings them back. Until then, or until the files are restored
+        from a copy, a damaged collection can be read (``skip_damaged``) and not written.
+        """
+        self._follow()
+        return self._store.drop_damaged()
+
     def compact(self, kept_s: float = 3600.0) -> CompactReport:
         """Put small files together, drop deleted rows, remove versions older than `kept_s` seconds.
 

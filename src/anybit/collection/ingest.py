@@ -302,8 +302,7 @@ class Ingest:
                 writer.submit(self._flush).result()
             except DataError:
                 writer.shutdown(wait=True, cancel_futures=True)
-                if self.store.is_only_writer_since(start_version):
-                    self.store.restore(start_version)
+                self.store.restore(start_version, only_own=True)
                 raise
         if progress is not None:
             progress(n_done, n_total)

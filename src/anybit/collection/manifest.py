@@ -74,9 +74,11 @@ def read_manifest(folder: Path) -> Manifest:
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise FormatError(f"{path} must describe an {_FORMAT}, got something else.")
     version = content.get("format_version")
-    if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
+    if not isinstance(version, int):
+        raise FormatError(f"{path} is damaged: it has no format_version. Restore it from a copy.")
+    if not 1 <= version <= FORMAT_VERSION:
         raise FormatError(
-            f"{folder} must have collection format version {FORMAT_VERSION} or older, "
+            f"{path} must have collection format version {FORMAT_VERSION} or older, "
             f"got {version}. Update anybit."
         )
     try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,8 @@ from anybit.store import CodeStore, VerifyReport, VersionInfo
 from anybit.types import Float32Array, Int64Array, ProgressCallback
 
 __all__ = ["CollectionReader"]
+
+_T = TypeVar("_T")
 
 
 class CollectionReader:
@@ -258,15 +261,27 @@ class CollectionReader:
         OptionError
             If `k`, `bits` or `where` is not usable.
         """
+        self._follow()
         features = query_features(
             query, lambda: self.encoder, self.codebooks, takes_vectors=self._takes_vectors
         )
-        self._follow()
+        return self._retried(lambda: self._hits(features, k, bits, where))
+
+    def _hits(self, features: Float32Array, k: int, bits: int | None, where: str | None) -> Hits:
         with self._store.frozen():
-            result = self.search_features(features, k, bits, where)
+            result = self._live.search(features, k, bits, where)
             names = ["key", "labels", *self._store.metadata_columns]
             rows = self._store.take(result.ids[0], names)
         return Hits(result.ids[0], result.scores[0], rows, result.bits)
+
+    def _retried(self, work: Callable[[], _T]) -> _T:
+        """Work again at the newest version when the files of this one were removed meanwhile."""
+        try:
+            return work()
+        except FormatError:
+            if not self._follow():
+                raise
+            return work()
 
     def search_features(
         self,
@@ -278,7 +293,7 @@ class CollectionReader:
     ) -> SearchResult:
         """Find the items nearest to many queries, given as features (Q, D) of the model."""
         self._follow()
-        return self._live.search(features, k, bits, where, n_threads)
+        return self._retried(lambda: self._live.search(features, k, bits, where, n_threads))
 
     def thumbnails(self, ids: Int64Array) -> list[bytes | None]:
         """Return the JPEG thumbnails of some items; None where none is stored."""
@@ -342,7 +357,7 @@ class CollectionReader:
             "has_thumbnails": "thumbnail" in self._store.columns,
             "has_features": "feature" in self._store.columns,
             "version": self._store.version,
-            "oldest_version": self.versions()[0].version,
+            "oldest_version": self._store.oldest_version,
             "size_bytes": sum(file.stat().st_size for file in files),
         }
 

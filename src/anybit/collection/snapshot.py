@@ -1,7 +1,8 @@
 """The segments of an index in one file that is memory-mapped: opening reads no rows.
 
-The file is made from the store and can be deleted at any time. It starts with the length of a
-JSON header, 8 bytes little-endian; then the header, and the arrays at multiples of 64 bytes.
+The file is made from the store and can be deleted at any time. It starts with the SHA-256 of all
+that follows (32 bytes) and the length of a JSON header (8 bytes, little-endian); then the header,
+and the arrays at multiples of 64 bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["read_snapshot", "write_snapshot"]
 
 _FORMAT, _VERSION = "anybit-index", 1
 _ALIGN = 64
-_MOST_HEADER = 64 * 2**20
+_LEAD = 32 + 8
 
 States = dict[int, tuple[str, ...]]
 
@@ -35,12 +36,9 @@ def write_snapshot(path: Path, segments: list[Segment], fragments: States) -> No
         for array in (one.ids, one.planes.values, one.addresses)
     ]
     sizes = [-(-array.nbytes // _ALIGN) * _ALIGN for array in arrays]
-    digest = hashlib.sha256()
     parts = []
     for array, size in zip(arrays, sizes, strict=True):
-        for part in (array.tobytes(), bytes(size - array.nbytes)):
-            digest.update(part)
-            parts.append(part)
+        parts += [array.tobytes(), bytes(size - array.nbytes)]
     header = {
         "format": _FORMAT,
         "format_version": _VERSION,
@@ -48,18 +46,20 @@ def write_snapshot(path: Path, segments: list[Segment], fragments: States) -> No
         "segments": [{"n_items": len(one), "fragments": sorted(one.fragments)} for one in segments],
         "n_levels": segments[0].planes.n_levels,
         "n_codewords": segments[0].planes.n_codewords,
-        "sha256": digest.hexdigest(),
     }
     text = json.dumps(header, sort_keys=True).encode()
-    text += b" " * (-(8 + len(text)) % _ALIGN)
+    text += b" " * (-(_LEAD + len(text)) % _ALIGN)
+    parts = [len(text).to_bytes(8, "little"), text, *parts]
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError:
         return
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(len(text).to_bytes(8, "little"))
-            for part in (text, *parts):
+            for part in (digest.digest(), *parts):
                 file.write(part)
         os.chmod(name, 0o644)
         os.replace(name, path)
@@ -72,23 +72,22 @@ def read_snapshot(
 ) -> tuple[list[Segment], States] | None:
     """Return segments and the files of their fragments; None where there is nothing to use."""
     try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(size)) if size <= _MOST_HEADER else {}
-        body = np.memmap(path, np.uint8, "r", offset=8 + size)
-        return _segments_of(header, body, codebooks, n_levels)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        whole = np.memmap(path, np.uint8, "r")
+        if hashlib.sha256(whole[32:].data).digest() != whole[:32].tobytes():
+            return None
+        size = int.from_bytes(whole[32:_LEAD].tobytes(), "little")
+        header = json.loads(whole[_LEAD : _LEAD + size].tobytes())
+        return _segments_of(header, whole[_LEAD + size :], codebooks, n_levels)
+    except (OSError, OverflowError, ValueError, KeyError, TypeError, AttributeError):
         return None  # damaged, or of another version: the store has it all
 
 
 def _segments_of(
-    header: dict[str, Any], body: np.memmap[Any, Any], codebooks: Codebooks, n_levels: int
+    header: dict[str, Any], body: np.ndarray[Any, Any], codebooks: Codebooks, n_levels: int
 ) -> tuple[list[Segment], States] | None:
     keys = ("format", "format_version", "n_levels", "n_codewords")
     ours = (_FORMAT, _VERSION, n_levels, codebooks.n_codewords)
     if tuple(header[key] for key in keys) != ours:
-        return None
-    if hashlib.sha256(body.data).hexdigest() != header["sha256"]:
         return None
     empty = Codes(np.empty((n_levels, 0), dtype=np.uint8), codebooks.n_codewords)
     n_planes = len(BytePlanes.of(empty).values)

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from anybit.store.files import Checksum, checksum_of, replace_file, sync_file, sync_folder
@@ -89,7 +89,12 @@ class ChecksumLog:
             else:
                 self._known.update(files)
 
-    def record(self, paths: Iterable[str]) -> None:
+    def ids_of(self, path: str) -> tuple[int, ...] | None:
+        """Return the lowest and the highest id in a data file, where they were recorded."""
+        known = self._known.get(path)
+        return None if known is None else known.ids
+
+    def record(self, paths: Iterable[str], ids: tuple[int, ...] | None = None) -> None:
         """Bring files that are not known to the disk, and remember their checksums."""
         fresh = sorted({path for path in paths if path not in self._known})
         if not fresh:
@@ -98,6 +103,11 @@ class ChecksumLog:
             found = dict(zip(fresh, pool.map(self._settled, fresh), strict=True))
         for folder in sorted({(self._dataset / path).parent for path in fresh}):
             sync_folder(folder)
+        if ids is not None:
+            found = {
+                path: replace(one, ids=ids) if path.startswith("data/") else one
+                for path, one in found.items()
+            }
         self._write(found)
         self._intact.update(fresh)
 
@@ -118,6 +128,8 @@ class ChecksumLog:
     def compact(self) -> None:
         """Put the records of files that are still there into one."""
         self.refresh()
+        for draft in self._folder.glob(".*"):  # of writers that were killed
+            draft.unlink(missing_ok=True)
         old = set(self._read)
         there = {path: known for path, known in self._known.items() if self._is_there(path)}
         if len(old) < 2:
@@ -150,7 +162,7 @@ class ChecksumLog:
             size_bytes = (self._dataset / path).stat().st_size
             if size_bytes != known.size_bytes:
                 return Damage(path, f"must have {known.size_bytes} bytes, got {size_bytes}")
-            if checksum_of(self._dataset / path) != known:
+            if checksum_of(self._dataset / path).sha256 != known.sha256:
                 return Damage(path, "is not what was written (its checksum differs)")
         except FileNotFoundError:
             return Damage(path, "is missing")
@@ -177,6 +189,11 @@ def _files_of(content: bytes) -> dict[str, Checksum] | None:
             return None
         if hashlib.sha256(listed.encode()).hexdigest() != record["sha256"]:
             return None
-        return {path: Checksum(**one) for path, one in body.items()}
+        return {
+            path: Checksum(
+                one["size_bytes"], one["sha256"], tuple(one["ids"]) if one.get("ids") else None
+            )
+            for path, one in body.items()
+        }
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

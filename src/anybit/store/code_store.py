@@ -55,18 +55,20 @@ class CodeStore(StoreReader):
             raise OptionError(f"{target} must not exist yet. Choose another path.")
         return cls(Dataset.create(target, base_schema(n_levels, n_codewords)))
 
-    def is_only_writer_since(self, version: int) -> bool:
-        """Tell whether every commit after `version` was made through this object."""
-        self.refresh()
-        return self._own_versions.issuperset(range(version + 1, self.version + 1))
+    def restore(self, version: int, *, only_own: bool = False) -> bool:
+        """Make an earlier version the newest one (as a new commit); tell whether it was done.
 
-    def restore(self, version: int) -> None:
-        """Make an earlier version the newest one (as a new commit)."""
+        With `only_own` it is not when anybody else has committed since.
+        """
         with self._dataset.writing() as newest:
+            later = range(version + 1, self.version + 1)
+            if only_own and not self._own_versions.issuperset(later):
+                return False
             earlier = newest.checkout_version(version)
             earlier.restore()
             self._dataset.committed(earlier)
             self._own_versions.add(self.version)
+            return True
 
     def upsert(self, rows: pa.Table) -> UpsertCounts:
         """Add rows; a row whose id is there already is replaced whole. One commit.
@@ -102,7 +104,8 @@ class CodeStore(StoreReader):
             merge = self._dataset.lance.merge_insert("id")
             merge = merge.when_matched_update_all().when_not_matched_insert_all()
             transaction, counts = merge.execute_uncommitted(self._conformed(rows))
-            self._apply(transaction)
+            ids = rows["id"].to_numpy()
+            self._apply(transaction, (int(ids.min()), int(ids.max())))
         return UpsertCounts(counts["num_inserted_rows"], counts["num_updated_rows"])
 
     def extend(
@@ -158,6 +161,21 @@ class CodeStore(StoreReader):
                 self._apply(transaction)
         return int(counts["num_deleted_rows"])
 
+    def drop_damaged(self) -> int:
+        """Give up the rows of damaged files; return how many there were. One commit."""
+        from lance import LanceOperation
+        from lance.dataset import LanceDataset
+
+        with self._dataset.writing(over_damage=True) as newest:
+            damaged = set(self._dataset.damages_of())
+            if not damaged:
+                return 0
+            lost = [one for one in newest.get_fragments() if one.fragment_id in damaged]
+            operation = LanceOperation.Delete([], sorted(damaged), "damaged")
+            made = LanceDataset.commit(newest, operation, read_version=newest.version)
+            self._dataset.committed(made)
+            return sum(one.metadata.physical_rows - one.num_deletions for one in lost)
+
     def compact(self, kept_s: float = _KEPT_S) -> CompactReport:
         """Put small fragments together, drop deleted rows, and remove old versions.
 
@@ -167,7 +185,6 @@ class CodeStore(StoreReader):
             Age in seconds up to which old versions stay: processes that read them break without.
         """
         report = compact_dataset(self._dataset, kept_s)
-        self._own_versions.add(self.version)
         return report
 
     @contextmanager
@@ -183,8 +200,8 @@ class CodeStore(StoreReader):
         """
         self._dataset.retire()
 
-    def _apply(self, transaction: Any) -> None:
-        self._dataset.apply(transaction)
+    def _apply(self, transaction: Any, ids: tuple[int, ...] | None = None) -> None:
+        self._dataset.apply(transaction, ids)
         self._own_versions.add(self.version)
 
     def _add_columns(self, schema: pa.Schema) -> None:

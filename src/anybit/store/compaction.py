@@ -18,14 +18,16 @@ def compact_dataset(dataset: Dataset, kept_s: float) -> CompactReport:
     from lance.optimize import Compaction, CompactionOptions
 
     with dataset.writing():
-        dataset.fragments()
         n_fragments, n_bytes = _size(dataset)
         newest = dataset.lance
         options = CompactionOptions(materialize_deletions_threshold=0.0)
         plan = Compaction.plan(newest, options)
         if plan.num_tasks():
             results = [task.execute(newest) for task in plan.tasks]
-            dataset.record(one for result in results for one in result.new_fragments)
+            ranges = [dataset.log.ids_of(path) for path in dataset.files()]
+            known = [one for some in ranges if some is not None for one in some]
+            ids = (min(known), max(known)) if known else None
+            dataset.record([one for result in results for one in result.new_fragments], ids)
             Compaction.commit(newest, results)
             dataset.committed(newest)
         dataset.lance.cleanup_old_versions(older_than=timedelta(seconds=kept_s))

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -82,9 +83,44 @@ class Dataset:
         """Return the numbers of all versions that are there, ascending."""
         return sorted(_versions_in(self.path))
 
+    def made_at(self) -> dict[int, datetime]:
+        """Return when each acknowledged version was committed.
+
+        Raises
+        ------
+        FormatError
+            If one of them is damaged.
+        """
+        self.log.refresh()
+        if self.log.damages and not self.skip_damaged:
+            raise FormatError(f"{self.path} is damaged: {self.log.damages[0]}.")
+        newest = max(map(_version_of, self.log.manifests), default=0)
+        known = [one for one in self.versions() if one <= newest]
+        if self.log.damages or not self.log.exists:
+            known = self.versions()
+        elif damages := self.log.damages_of(
+            [_manifest_of(one) for one in known if _manifest_of(one) in self.log]
+        ):
+            raise self._manifest_error(_version_of(damages[0].path), damages[0].reason)
+        try:
+            times = {one["version"]: one["timestamp"] for one in self.lance.versions()}
+        except (OSError, RuntimeError, ValueError):  # one that was never acknowledged
+            times = {}
+        return {one: times.get(one) or self._changed_at(one) for one in known}
+
+    def _changed_at(self, version: int) -> datetime:
+        seconds = (self.path / _manifest_of(version)).stat().st_mtime
+        return datetime.fromtimestamp(seconds, tz=UTC).replace(tzinfo=None)
+
     # --- opening ---
 
     def _open(self, version: int) -> Any:
+        self.log.refresh()
+        path = _manifest_of(version)
+        if path in self.log and (damages := self.log.damages_of([path])):
+            if not (self.path / path).exists():
+                raise OptionError(f"version must be one that is still there, got {version}.")
+            raise self._manifest_error(version, damages[0].reason)
         return _lance().dataset(str(self.path), version=version)
 
     def _open_newest(self) -> Any:
@@ -98,14 +134,11 @@ class Dataset:
             raise self._manifest_error(recorded, "is missing")
         for version in versions:
             is_recorded = _manifest_of(version) in self.log
-            damages = self.log.damages_of([_manifest_of(version)]) if is_recorded else []
-            if damages:
-                raise self._manifest_error(version, damages[0].reason)
             try:
                 return self._open(version)
             except (OSError, ValueError, RuntimeError) as cause:
                 # A v1 store has no records: then nothing tells an accident from a crash.
-                if is_recorded or not self.log.exists:
+                if is_recorded or self.log.damages or not self.log.exists:
                     raise FormatError(
                         f"{self.path} must be a Lance dataset, got: {cause}"
                     ) from cause
@@ -114,7 +147,7 @@ class Dataset:
     def _manifest_error(self, version: int, reason: str) -> FormatError:
         return FormatError(
             f"{self.path} is damaged: {_manifest_of(version)} {reason}. Restore the file from a "
-            f"copy; older versions can be read meanwhile (version={version - 1})."
+            f"copy; other versions can be read meanwhile (version={version - 1})."
         )
 
     def refresh(self) -> bool:
@@ -202,13 +235,15 @@ class Dataset:
     # --- writing ---
 
     @contextmanager
-    def writing(self) -> Iterator[Any]:
+    def writing(self, *, over_damage: bool = False) -> Iterator[Any]:
         """Hold the lock of the only writer, at the newest version.
 
         Raises
         ------
         OptionError
             If the folder cannot be written, or an old version was opened.
+        FormatError
+            If a file is damaged, unless `over_damage`.
         """
         if self.is_pinned:
             raise OptionError(
@@ -225,6 +260,9 @@ class Dataset:
                     )
                 self.refresh()
                 self._settle()
+                if not over_damage and self.log.exists and (damages := self.damages_of()):
+                    # What is written over damage would look sound ever after.
+                    raise damage_error(self, damages)
                 yield self.lance
         except (OSError, RuntimeError) as cause:
             raise OptionError(
@@ -236,22 +274,34 @@ class Dataset:
         """Finish what a writer that was killed has left: a commit without a record."""
         for version in _versions_in(self.path):
             if version > self.version:  # it could not be read, and blocks the next commit
-                aside = self.path / "_checksums" / f"unreadable-{version}{_MANIFEST}"
-                os.replace(self.path / _manifest_of(version), aside)
+                os.replace(self.path / _manifest_of(version), self._aside(version))
                 sync_folder(self.path / "_versions")
         if _manifest_of(self.version) not in self.log:
             self._compare(self.lance.get_fragments())
             self.log.record(_files_of(self.lance))
 
-    def apply(self, transaction: Any) -> None:
+    def _aside(self, version: int) -> Path:
+        return self.path / "_checksums" / f"unreadable-{version}{_MANIFEST}"
+
+    def apply(self, transaction: Any, ids: tuple[int, ...] | None = None) -> None:
         """Commit what was written and not committed; only while `writing`."""
         operation = transaction.operation
-        self.record([*operation.new_fragments, *operation.updated_fragments])
+        self.record([*operation.new_fragments, *operation.updated_fragments], ids)
         self.committed(_lance().LanceDataset.commit(self.lance, transaction))
 
-    def record(self, fragments: Iterable[Any]) -> None:
-        """Bring the files of fragments (their metadata) to the disk; only while `writing`."""
-        self.log.record([path for one in fragments for path in _metadata_files(one)])
+    def record(self, fragments: Iterable[Any], ids: tuple[int, ...] | None = None) -> None:
+        """Bring the files of fragments (their metadata) to the disk; only while `writing`.
+
+        `ids` are the lowest and the highest of their rows.
+        """
+        fragments = list(fragments)
+        for file in [file for one in fragments for file in one.files]:
+            written = (self.path / "data" / file.path).stat().st_size
+            if file.file_size_bytes and written != file.file_size_bytes:
+                raise OSError(
+                    f"data/{file.path} must have {file.file_size_bytes} bytes, got {written}"
+                )
+        self.log.record([path for one in fragments for path in _metadata_files(one)], ids)
 
     def retire(self) -> None:
         """Refuse all writing from now on; only while `writing`."""
@@ -259,7 +309,16 @@ class Dataset:
 
     def committed(self, made: Any) -> None:
         """Acknowledge a version that was committed; only while `writing`."""
-        self.log.record(_files_of(made))
+        try:
+            self._open(made.version).get_fragments()
+        except (OSError, ValueError, RuntimeError) as cause:
+            # A disk that got full at the last bytes: Lance says nothing.
+            os.replace(self.path / _manifest_of(made.version), self._aside(made.version))
+            raise OSError(f"{_manifest_of(made.version)} is incomplete: {cause}") from cause
+        # Lance makes two versions of a compaction.
+        recorded = max(map(_version_of, self.log.manifests), default=made.version)
+        between = [one for one in _versions_in(self.path) if recorded < one < made.version]
+        self.log.record([*_files_of(made), *map(_manifest_of, between)])
         self._take(made)
 
 
@@ -271,21 +330,17 @@ def damage_error(dataset: Dataset, damages: dict[int, list[Damage]]) -> FormatEr
         listed.append(f"fragment {number} ({rows_of(dataset, number)}): {files}")
     return FormatError(
         f"{dataset.path} is damaged: {'; '.join(listed)}. Restore the files from a copy, or pass "
-        "skip_damaged (--skip-damaged) to use all other rows."
+        "skip_damaged (--skip-damaged) to read all other rows; drop_damaged "
+        "(anybit delete --damaged) gives the damaged ones up."
     )
 
 
 def rows_of(dataset: Dataset, number: int) -> str:
-    """Describe the rows of a fragment, by their ids as far as those can be read."""
+    """Describe the rows of a damaged fragment, without reading it: Lance may crash there."""
     fragment = next(one for one in dataset.lance.get_fragments() if one.fragment_id == number)
     n_rows = f"{fragment.metadata.physical_rows:,} rows"
-    try:
-        ids = sorted(fragment.to_table(columns=["id"])["id"].to_pylist())
-    except (OSError, ValueError, RuntimeError):
-        return n_rows
-    if len(ids) <= 5:
-        return f"ids {', '.join(map(str, ids))}"
-    return f"{n_rows}, ids {ids[0]} to {ids[-1]}"
+    ids = dataset.log.ids_of(_fragment_files(fragment)[0])
+    return n_rows if ids is None else f"{n_rows}, numbered from {ids[0]} to {ids[1]}"
 
 
 def _versions_in(path: Path) -> set[int]:

@@ -33,10 +33,13 @@ class Checksum:
     size_bytes : int
     sha256 : str
         Hexadecimal.
+    ids : tuple of int, optional
+        Lowest and highest id of its rows, for messages: a damaged file is never read.
     """
 
     size_bytes: int
     sha256: str
+    ids: tuple[int, ...] | None = None
 
 
 def checksum_of(path: Path) -> Checksum:

@@ -133,9 +133,13 @@ class StoreReader:
 
     def versions(self) -> list[VersionInfo]:
         """Return what versions there are, oldest first."""
-        return [
-            VersionInfo(one["version"], one["timestamp"]) for one in self._dataset.lance.versions()
-        ]
+        made_at = self._dataset.made_at()
+        return [VersionInfo(version, made_at[version]) for version in sorted(made_at)]
+
+    @property
+    def oldest_version(self) -> int:
+        """Number of the oldest version that is there."""
+        return self._dataset.versions()[0]
 
     def count(self, where: str | None = None) -> int:
         """Return the number of rows, or of those that a SQL condition selects."""
@@ -146,7 +150,8 @@ class StoreReader:
         return int(self._dataset.lance.count_rows())
 
     def verify(self) -> VerifyReport:
-        """Read every file of the version and compare it; nothing is changed."""
+        """Read every file of the newest version and compare it; nothing is changed."""
+        self.refresh()
         return verify_dataset(self._dataset, self.n_levels, self.n_codewords)
 
     def ids(self, where: str | None = None) -> Int64Array:
@@ -275,7 +280,7 @@ class StoreReader:
                 with_row_address=with_row_address,
             ).to_table()
         except ValueError as cause:
-            if where is None:
+            if where is None or "Not found" in str(cause):
                 raise FormatError(f"{self.path} cannot be read: {cause}") from cause
             names = ["id", "key", "labels", *self.metadata_columns]
             reason = str(cause).split(", /")[0]

@@ -40,7 +40,10 @@ def test_delete_by_ids_and_by_condition(shop):
         "collection": str(shop), "n_deleted": 2, "n_items": 48, "is_dry_run": False,
     }  # fmt: skip
     assert run("delete", shop, "--where", "array_has(labels, '0')")["n_items"] == 38
-    assert "either --ids or --where" in run("delete", shop, exit_code=2)["error"]["message"]
+    assert (
+        "either --ids or --where or --damaged"
+        in run("delete", shop, exit_code=2)["error"]["message"]
+    )
 
 
 def test_compact_and_verify(shop):
@@ -64,6 +67,13 @@ def test_damage_is_an_error_until_it_is_skipped(shop, tmp_path):
     report = run("verify", shop, exit_code=1)
     assert not report["is_intact"]
     assert data.name in report["damages"][0]
+    refused = run("add", shop, tmp_path / "x.npz", exit_code=1)["error"]
+    assert "anybit delete --damaged" in refused["message"]
+    assert run("delete", shop, "--damaged") == {
+        "collection": str(shop), "n_deleted": 50, "n_items": 3,
+    }  # fmt: skip
+    assert run("add", shop, tmp_path / "x.npz")["n_added"] == 50
+    assert run("verify", shop)["is_intact"]
 
 
 def test_an_older_version_can_be_searched(shop, tmp_path):

@@ -13,9 +13,9 @@ from anybit.search import simd_levels
 needs_kernel = pytest.mark.skipif(simd_levels() == ["numpy"], reason="built without a compiler")
 
 
-def both(monkeypatch, data, options, level=simd_levels()[0]):
-    """Evaluate with the kernel and without."""
-    monkeypatch.setenv("ANYBIT_SIMD", level)
+def both(monkeypatch, data, options, level=None):
+    """Evaluate with the kernel, its fastest level if none is named, and without."""
+    monkeypatch.setenv("ANYBIT_SIMD", level or simd_levels()[0])
     compiled = evaluate(data, options)
     monkeypatch.setenv("ANYBIT_SIMD", "numpy")
     twin = evaluate(data, options)
