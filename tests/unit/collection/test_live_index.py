@@ -8,6 +8,7 @@ import pytest
 from anybit.codes import Codebooks, Codes, ModelFolder, write_model_folder
 from anybit.collection import Collection
 from anybit.collection.live_index import LiveIndex
+from anybit.errors import FormatError
 from anybit.search import Index
 from anybit.store import CodeStore
 
@@ -240,7 +241,7 @@ def test_a_condition_equals_filtering_the_full_ranking(store, live, where):
     _assert_equals_brute_force(live, store.path, where=where)
 
 
-def test_rows_of_damaged_files_are_left_out_until_they_are_written_again(store):
+def test_rows_of_damaged_files_are_left_out_until_they_are_given_up_and_written_again(store):
     store.upsert(_rows(np.arange(30)))
     store.upsert(_rows(np.arange(30, 35)))
     (path, *_) = store.fragment_states()[min(store.fragment_states())]
@@ -251,6 +252,9 @@ def test_rows_of_damaged_files_are_left_out_until_they_are_written_again(store):
     live = LiveIndex(CODEBOOKS, reader)
     assert sorted(live.search(QUERIES, ALL).ids[0].tolist()) == list(range(30, 35))
     assert live.search(QUERIES, ALL, where="id < 32").ids.shape == (3, 2)
+    assert reader.drop_damaged() == 30
+    with pytest.raises(FormatError, match="is damaged"):
+        reader.upsert(_rows(np.arange(30)))
     assert reader.drop_damaged() == 30
     reader.upsert(_rows(np.arange(30)))
     assert sorted(live.search(QUERIES, ALL).ids[0].tolist()) == list(range(35))
