@@ -95,7 +95,7 @@ class Dataset:
         if self.log.damages and not self.skip_damaged:
             raise FormatError(f"{self.path} is damaged: {self.log.damages[0]}.")
         newest = max(map(_version_of, self.log.manifests), default=0)
-        known = [one for one in self.versions() if one <= newest]
+        known = [one for one in self.versions() if one <= max(newest, self.version)]
         if self.log.damages or not self.log.exists:
             known = self.versions()
         elif damages := self.log.damages_of(
