@@ -10,6 +10,7 @@ from anybit.codes.folder import (
     read_model_folder,
     write_model_folder,
 )
+from anybit.codes.tensors import replace_file
 
 __all__ = [
     "BytePlanes",
@@ -21,5 +22,6 @@ __all__ = [
     "codebooks_of",
     "levels_of_bits",
     "read_model_folder",
+    "replace_file",
     "write_model_folder",
 ]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from anybit.codes.codebooks import Codebooks
-from anybit.codes.tensors import read_tensors, write_file, write_tensors
+from anybit.codes.tensors import read_tensors, replace_file, write_tensors
 from anybit.errors import FormatError, NotTrainedError, OptionError
 
 __all__ = [
@@ -203,7 +203,7 @@ def read_model_folder(path: str | Path) -> ModelFolder:
 
 
 def _write_json(path: Path, content: object) -> None:
-    write_file(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+    replace_file(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
 
 
 def _read_json(path: Path) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,25 @@ from safetensors.numpy import save
 
 from anybit.errors import FormatError
 
-__all__ = ["read_tensors", "write_file", "write_tensors"]
+__all__ = ["read_tensors", "replace_file", "write_tensors"]
 
 Tensors = dict[str, np.ndarray[Any, Any]]
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole: after a crash or a power cut there is the old one or the new one."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    draft = Path(name)
     try:
-        with open(temporary, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        draft.chmod(0o644)
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -39,7 +43,7 @@ def write_file(path: Path, content: bytes) -> None:
 def write_tensors(path: Path, tensors: Tensors, settings: dict[str, Any]) -> None:
     """Write arrays, and settings as JSON in the file's header."""
     contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    write_file(path, save(contiguous, {"anybit": json.dumps(settings, sort_keys=True)}))
+    replace_file(path, save(contiguous, {"anybit": json.dumps(settings, sort_keys=True)}))
 
 
 def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:

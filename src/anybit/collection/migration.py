@@ -80,7 +80,7 @@ class _StoredImages(ImageSource):
             for key, number in zip(rows["key"].to_pylist(), rows["id"].to_pylist(), strict=True)
         )
         super().__init__(Items(rows["id"].to_numpy(), keys), "stored pictures")
-        names = rows.column_names
+        self._rows, names = rows, rows.column_names
         self._images = rows["image"].to_pylist() if "image" in names else [None] * len(rows)
         self._paths = rows["path"].to_pylist() if "path" in names else [None] * len(rows)
 
@@ -97,7 +97,8 @@ class _StoredImages(ImageSource):
         return Path(path)
 
     def take(self, positions: ArrayLike) -> Source:
-        raise NotImplementedError
+        """Return a source of some of the pictures, in the order of `positions`."""
+        return _StoredImages(self._rows.take(pa.array(self._positions(positions))))
 
 
 class Features:

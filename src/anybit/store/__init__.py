@@ -1,7 +1,7 @@
 """Rows on disk: ids, codes, labels and metadata in one Lance dataset, durable and checked."""
 
 from anybit.store.code_store import CodeStore
-from anybit.store.files import replace_file, sync_folder, sync_tree
+from anybit.store.files import sync_folder, sync_tree
 from anybit.store.reports import (
     CompactReport,
     FragmentCodes,
@@ -22,7 +22,6 @@ __all__ = [
     "VersionInfo",
     "free_column_name",
     "level_columns",
-    "replace_file",
     "sync_folder",
     "sync_tree",
 ]

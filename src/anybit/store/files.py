@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from anybit.codes import replace_file
 
 __all__ = [
     "Checksum",
@@ -75,23 +76,6 @@ def sync_tree(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         (sync_folder if path.is_dir() else sync_file)(path)
     sync_folder(folder)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file whole: after a crash or a power cut there is the old one or the new one."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    draft = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.chmod(0o644)
-        os.replace(draft, path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
 
 
 @contextmanager

@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -201,3 +202,20 @@ def test_pictures_come_from_the_store_or_from_their_files(tmp_path, monkeypatch)
             with pytest.raises(DataError, match="neither stored nor at"):
                 Features(made._store, encoder, None).of(ids)
             (tmp_path / "elsewhere.png").rename(path)
+
+
+def test_some_of_the_stored_pictures_are_those(tmp_path):
+    from anybit.collection.migration import _StoredImages
+
+    for number in range(3):
+        Image.new("RGB", (2, 2), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    rows = pa.table(
+        {
+            "id": pa.array([4, 5, 6]),
+            "key": ["a", "b", "c"],
+            "path": [str(tmp_path / f"{number}.png") for number in range(3)],
+        }
+    )
+    some = _StoredImages(rows).take(np.array([2, 0]))
+    assert some.ids.tolist() == [6, 4]
+    assert [some.read_image(number).getpixel((0, 0))[0] for number in (0, 1)] == [2, 0]
