@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from anybit.collection import AddOptions, Collection
+from anybit.store.folders import lease
 from crash.rows import N_BUCKETS, codes_of, columns_of, rows_in, say
 
 _MOST_ROWS = 400
@@ -169,4 +170,5 @@ def add(path: str, source: str, rows_per_commit: str) -> None:
 
 
 if __name__ == "__main__":
+    lease.LEASE_S = float(os.environ.get("CRASH_LEASE_S", lease.LEASE_S))
     {"operate": operate, "add": add}[sys.argv[1]](*sys.argv[2:])

@@ -23,13 +23,13 @@ def codeword_values():
     return np.random.default_rng(20).integers(0, 16, (N_LEVELS, N_CODEWORDS, DIM))
 
 
-def new_collection(folder: Path) -> Collection:
-    """Make an empty collection of vectors in a folder that is not there yet."""
+def new_collection(folder: Path, place: str | Path | None = None) -> Collection:
+    """Make an empty collection of vectors, in a folder that is not there yet or elsewhere."""
     folder.mkdir(parents=True)
     content = {"method": "rq", "backbone": {"name": "none"}}
     codebooks = Codebooks.stacked(codeword_values().astype(np.float32))
     write_model_folder(folder / "model", ModelFolder(content, {}), codebooks)
-    return Collection.create(folder / "shop", folder / "model", device="cpu")
+    return Collection.create(place or folder / "shop", folder / "model", device="cpu")
 
 
 def mixed(ids, generations):

@@ -69,8 +69,9 @@ def check_contents(collection: Collection, writers: list[dict]) -> None:
     assert collection.verify().damages == ()
 
 
-def test_four_writers_and_two_readers_agree(tmp_path):
-    collection = new_collection(tmp_path / "one")
+@pytest.mark.parametrize("is_local", [True, False], ids=["disk", "object store"])
+def test_four_writers_and_two_readers_agree(tmp_path, is_local, bucket):
+    collection = new_collection(tmp_path / "one", None if is_local else f"{bucket}/shop")
     put(collection, 0, 0)  # so that conditions on its columns are possible from the start
     summaries = work_together(collection.path, tmp_path)
     first = {"own": [], "shared": [[0, 0, len(ids_of(0))]]}

@@ -6,6 +6,7 @@ cases each time; it also makes the one that fails as short as possible.
 
 import os
 import tempfile
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
@@ -21,6 +22,7 @@ from anybit.codes import Codebooks, Codes, ModelFolder, write_model_folder
 from anybit.collection import Collection
 from anybit.errors import DataError, OptionError
 from anybit.search import Index
+from anybit.store.folders.object_store import ObjectFolder
 from anybit.types import METRICS
 
 DIM, N_LEVELS, N_CODEWORDS = 3, 2, 4  # 16 different codes: nearly all scores are ties
@@ -118,13 +120,16 @@ class CollectionMachine(RuleBasedStateMachine):
         self.small.start()
         self.state, self.gone = State(), set()
 
+    def new_place(self):
+        return Path(self.folder.name) / "shop"
+
     @initialize(metric=st.sampled_from(METRICS))
     def create(self, metric):
         values = np.random.default_rng(0).integers(-2, 3, (N_LEVELS, N_CODEWORDS, DIM))
         self.codebooks = Codebooks.stacked(values.astype(np.float32), metric=metric)
         content = ModelFolder({"method": "rq", "backbone": {"name": "none"}}, {})
         write_model_folder(Path(self.folder.name) / "model", content, self.codebooks)
-        self.path = Path(self.folder.name) / "shop"
+        self.path = self.new_place()
         made = Collection.create(self.path, Path(self.folder.name) / "model")
         self.handles = [made, Collection.open(self.path)]
         self.history = dict.fromkeys(self._versions(0), self.state)
@@ -306,10 +311,17 @@ class CollectionMachine(RuleBasedStateMachine):
         assert report.n_rows == len(self.state.rows)
 
 
+class ObjectStoreMachine(CollectionMachine):
+    """The same on an object store."""
+
+    bucket = ""
+
+    def new_place(self):
+        return f"{self.bucket}/{uuid.uuid4().hex}"
+
+
 _EXAMPLES = os.environ.get("ANYBIT_EXAMPLES")
-TestCollectionMachine = CollectionMachine.TestCase
-TestCollectionMachine.settings = settings(
-    max_examples=int(_EXAMPLES or 30),
+_SETTINGS = settings(
     stateful_step_count=25,
     derandomize=_EXAMPLES is None,
     deadline=None,
@@ -317,3 +329,15 @@ TestCollectionMachine.settings = settings(
     phases=set(Phase) if _EXAMPLES else [Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
+TestCollectionMachine = CollectionMachine.TestCase
+TestCollectionMachine.settings = settings(_SETTINGS, max_examples=int(_EXAMPLES or 30))
+
+
+class TestObjectStoreMachine(ObjectStoreMachine.TestCase):
+    settings = settings(_SETTINGS, max_examples=int(_EXAMPLES or 4))
+
+    @pytest.fixture(autouse=True)
+    def _place(self, bucket, monkeypatch):
+        ObjectStoreMachine.bucket = bucket
+        # Of what the other handle has written a reader knows within a second; here, at once.
+        monkeypatch.setattr(ObjectFolder, "max_age_s", 0.0)

@@ -16,7 +16,7 @@ __all__ = ["add"]
 
 @command
 def add(
-    collection: Annotated[Path, typer.Argument(help="Collection that `anybit create` made.")],
+    collection: Annotated[str, typer.Argument(help="Collection that `anybit create` made.")],
     source: Annotated[
         Path, typer.Argument(help="Folder of images, manifest, Parquet file, or array.")
     ],

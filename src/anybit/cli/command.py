@@ -31,6 +31,7 @@ _EXTRA_OF = {
     "matplotlib": "report",
     "sklearn": "report",
     "faiss": "faiss",
+    "obstore": "s3",
 }
 
 

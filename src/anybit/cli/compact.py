@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ __all__ = ["compact"]
 
 @command
 def compact(
-    collection: Annotated[Path, typer.Argument(help="Collection to tidy up.")],
+    collection: Annotated[str, typer.Argument(help="Collection to tidy up.")],
     console: Console,
     keep_hours: Annotated[
         float, typer.Option(min=0, help="Versions younger than this stay readable.")

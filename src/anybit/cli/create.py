@@ -15,7 +15,7 @@ __all__ = ["create"]
 
 @command
 def create(
-    collection: Annotated[Path, typer.Argument(help="Folder to make, such as shop.anybit.")],
+    collection: Annotated[str, typer.Argument(help="Folder to make, such as shop.anybit.")],
     model: Annotated[Path, typer.Option(help="Model folder that `anybit train` wrote.")],
     console: Console,
     is_overwrite: Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ __all__ = ["delete"]
 
 @command
 def delete(
-    collection: Annotated[Path, typer.Argument(help="Collection to change.")],
+    collection: Annotated[str, typer.Argument(help="Collection to change.")],
     console: Console,
     ids: Annotated[str | None, typer.Option(help="Ids with commas between them: 1,2,7.")] = None,
     where: Annotated[

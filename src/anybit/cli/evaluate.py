@@ -52,7 +52,7 @@ class EvaluateFlags:
 
 @command
 def evaluate(
-    collection: Annotated[Path, typer.Argument(help="Collection with labelled items.")],
+    collection: Annotated[str, typer.Argument(help="Collection with labelled items.")],
     queries: Annotated[Path, typer.Argument(help="Labelled source of queries.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report.")],
     flags: EvaluateFlags,

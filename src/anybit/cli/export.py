@@ -15,7 +15,7 @@ __all__ = ["export"]
 
 @command
 def export(
-    collection: Annotated[Path, typer.Argument(help="Collection to read.")],
+    collection: Annotated[str, typer.Argument(help="Collection to read.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder (npy) or file (faiss) to make.")
     ],

@@ -15,17 +15,17 @@ __all__ = ["info"]
 
 @command
 def info(
-    path: Annotated[Path, typer.Argument(help="A collection, or a model folder.")],
+    path: Annotated[str, typer.Argument(help="A collection, or a model folder.")],
     console: Console,
 ) -> None:
     """Tell what a collection or a model folder holds."""
-    is_model = (path / "config.json").is_file()
-    facts = _of_model(path) if is_model else _of_collection(path)
+    is_model = (Path(path) / "config.json").is_file()
+    facts = _of_model(Path(path)) if is_model else _of_collection(path)
     console.table(("", ""), [(name, _in_words(value)) for name, value in facts.items()])
     console.result(facts)
 
 
-def _of_collection(path: Path) -> dict[str, Any]:
+def _of_collection(path: str) -> dict[str, Any]:
     from anybit.collection import Collection
 
     return Collection.open(path).info()

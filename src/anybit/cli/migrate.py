@@ -15,7 +15,7 @@ __all__ = ["migrate"]
 
 @command
 def migrate(
-    collection: Annotated[Path, typer.Argument(help="Collection to change.")],
+    collection: Annotated[str, typer.Argument(help="Collection to change.")],
     model: Annotated[Path, typer.Option(help="Model folder that `anybit train` wrote.")],
     console: Console,
     source: Annotated[

@@ -18,7 +18,7 @@ __all__ = ["search"]
 
 @command
 def search(
-    collection: Annotated[Path, typer.Argument(help="Collection to search.")],
+    collection: Annotated[str, typer.Argument(help="Collection to search.")],
     query: Annotated[Path, typer.Argument(help="Image, or .npy file with one vector.")],
     console: Console,
     k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Number of hits.")] = 10,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ __all__ = ["verify"]
 
 @command
 def verify(
-    collection: Annotated[Path, typer.Argument(help="Collection to read.")],
+    collection: Annotated[str, typer.Argument(help="Collection to read.")],
     console: Console,
 ) -> None:
     """Read everything and compare every file with its checksum. Nothing is changed.

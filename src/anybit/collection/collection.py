@@ -28,8 +28,8 @@ class Collection(CollectionReader):
 
     Parameters
     ----------
-    path : Path
-        The folder: ``collection.json``, ``model/``, ``items.lance/``.
+    path : str or Path
+        The folder: ``collection.json``, ``model/``, ``items.lance/``; or an ``s3://`` URL.
     device : str
         Where the model runs, see `load_encoder`.
     version : int, optional
@@ -58,6 +58,7 @@ class Collection(CollectionReader):
         Parameters
         ----------
         path : str or Path
+            A folder, or an ``s3://bucket/name`` URL.
         model : str, Path or object with ``save_pretrained``
             A model folder, which is copied into the collection, or a trained model.
         overwrite : bool
@@ -71,9 +72,8 @@ class Collection(CollectionReader):
         FormatError, NotTrainedError
             If the model folder is missing or damaged, or has no codebooks.
         """
-        target = Path(path)
-        create_folder(target, model, overwrite=overwrite)
-        return cls.open(target, device)
+        create_folder(path, model, overwrite=overwrite)
+        return cls.open(path, device)
 
     def add(
         self,
@@ -104,7 +104,7 @@ class Collection(CollectionReader):
         OptionError
             If the collection cannot be written.
         """
-        self._follow()
+        self.refresh()
         options = AddOptions() if options is None else options
         if not isinstance(source, Source):
             source = open_source(Path(source), options.source)
@@ -114,7 +114,7 @@ class Collection(CollectionReader):
         with self._store.locked():
             pass  # a collection that cannot be written says so before the work
         bad = BadItems()
-        bad_file = self.path / _BAD_ITEMS
+        bad_file = self._folder.child(_BAD_ITEMS).place
         ingest = Ingest(self._store, self.codebooks, source, options)
         try:
             ingest.run(self.encoder, bad, progress)
@@ -125,9 +125,9 @@ class Collection(CollectionReader):
         finally:
             # The list always describes the latest addition, failed ones included.
             if len(bad):
-                bad.write(bad_file)
+                self._folder.write(_BAD_ITEMS, bad.to_csv())
             else:
-                bad_file.unlink(missing_ok=True)
+                self._folder.remove([_BAD_ITEMS])
         counts = (ingest.n_added, ingest.n_updated, ingest.n_unchanged, len(bad))
         return AddReport(*counts, bad_file if len(bad) else None)
 
@@ -157,7 +157,7 @@ class Collection(CollectionReader):
         ShapeError
             If the numbers of levels, ids or rows do not fit.
         """
-        self._follow()
+        self.refresh()
         if model_fingerprint != self.model_fingerprint:
             raise DataError(
                 f"codes must come from the model {self.model_fingerprint[:12]} of this "
@@ -191,7 +191,7 @@ class Collection(CollectionReader):
         OptionError
             If not one of `ids` and `where` is given, or the collection cannot be written.
         """
-        self._follow()
+        self.refresh()
         return self._store.delete(ids, where)
 
     def drop_damaged(self) -> int:
@@ -200,7 +200,7 @@ class Collection(CollectionReader):
         Adding their sources again brings them back. Until then, or until the files are restored
         from a copy, a damaged collection can be read (``skip_damaged``) and not written.
         """
-        self._follow()
+        self.refresh()
         return self._store.drop_damaged()
 
     def compact(self, kept_s: float = 3600.0) -> CompactReport:
@@ -209,9 +209,9 @@ class Collection(CollectionReader):
         Searches stay right and get faster after many small additions. Other processes that read a
         version which is removed fail; those that search the newest do not.
         """
-        self._follow()
+        self.refresh()
         report = self._store.compact(kept_s)
-        remove_replaced(self.path, self._manifest, kept_s)
+        remove_replaced(self._folder, self._manifest, kept_s)
         return report
 
     def migrate(
@@ -243,11 +243,11 @@ class Collection(CollectionReader):
         FormatError, NotTrainedError
             If the model folder is damaged or has no codebooks.
         """
-        self._follow()
+        self.refresh()
         if source is not None and not isinstance(source, Source):
             source = open_source(Path(source), None)
         report = migrate_folder(
-            self.path, self._manifest, self._store, model, source, self.device, progress
+            self._folder, self._manifest, self._store, model, source, self.device, progress
         )
-        self._follow()
+        self.refresh()
         return report

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import uuid
 from pathlib import Path
 from typing import Protocol
 
 from anybit.codes import codebooks_of, read_model_folder
 from anybit.collection.manifest import MANIFEST_NAME, Manifest, write_manifest
 from anybit.errors import OptionError
-from anybit.store import CodeStore, sync_folder, sync_tree
+from anybit.store import CodeStore, Folder, LocalFolder, open_folder
 
-__all__ = ["ITEMS_NAME", "MODEL_NAME", "SavesPretrained", "create_folder"]
+__all__ = ["ITEMS_PREFIX", "MODEL_PREFIX", "SavesPretrained", "create_folder", "take_model"]
 
-MODEL_NAME, ITEMS_NAME = "model", "items.lance"
+MODEL_PREFIX, ITEMS_PREFIX = "model-", "items-"
 
 
 class SavesPretrained(Protocol):
@@ -26,57 +27,89 @@ class SavesPretrained(Protocol):
 
 
 def create_folder(
-    target: Path, model: str | Path | SavesPretrained, *, overwrite: bool = False
+    place: str | Path, model: str | Path | SavesPretrained, *, overwrite: bool = False
 ) -> None:
-    """Write an empty collection beside the target, then put it in its place.
+    """Make an empty collection.
 
     Raises
     ------
     OptionError
-        If `target` exists and may not be replaced, or cannot be written.
+        If the place is taken and may not be replaced, or cannot be written.
     """
-    is_empty_folder = target.is_dir() and not any(target.iterdir())
-    if target.exists() and not is_empty_folder:
-        if not (target / MANIFEST_NAME).is_file():
-            raise OptionError(
-                f"{target} must not exist yet, got something that is no collection. "
-                "Choose another path."
-            )
-        if not overwrite:
-            raise OptionError(
-                f"{target} must not exist yet, got a collection. "
-                "Choose another path, or pass overwrite (--overwrite) to replace it."
-            )
-    if isinstance(model, str | Path):
-        codebooks_of(read_model_folder(model))
+    folder = open_folder(place)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        _check_free(folder, overwrite=overwrite)
+        if isinstance(folder, LocalFolder):
+            _create_local(folder.place, model)
+        else:
+            _fill(folder, model, f"{ITEMS_PREFIX}{uuid.uuid4().hex[:12]}.lance")
     except OSError as cause:
-        raise OptionError(f"{target} must be writable: {cause.strerror}.") from cause
+        raise OptionError(f"{place} must be writable: {cause}.") from cause
+
+
+def _check_free(folder: Folder, *, overwrite: bool) -> None:
+    if not folder.names() and not (isinstance(folder, LocalFolder) and folder.place.is_file()):
+        return
+    is_collection = folder.exists(MANIFEST_NAME)
+    # Elsewhere a creation that was interrupted leaves objects, and no collection.
+    if not is_collection and isinstance(folder, LocalFolder):
+        raise OptionError(
+            f"{folder.place} must not exist yet, got something that is no collection. "
+            "Choose another path."
+        )
+    if is_collection and not overwrite:
+        raise OptionError(
+            f"{folder.place} must not exist yet, got a collection. "
+            "Choose another path, or pass overwrite (--overwrite) to replace it."
+        )
+
+
+def _create_local(target: Path, model: str | Path | SavesPretrained) -> None:
+    """Write the collection beside the target, then put it in its place."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         draft.chmod(0o755)
-        if isinstance(model, str | Path):
-            shutil.copytree(model, draft / MODEL_NAME)
-        else:
-            model.save_pretrained(draft / MODEL_NAME)
-        _fill(draft)
-        sync_tree(draft)
+        _fill(LocalFolder(draft), model, "items.lance", "model")
+        LocalFolder(draft).settle()
         _replace(target, draft)
-        sync_folder(target.parent)
-    except OSError as cause:
-        raise OptionError(f"{target} must be writable: {cause}.") from cause
+        LocalFolder(target).settle()
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _fill(folder: Path) -> None:
-    """Add store and manifest to a folder that holds a model."""
-    model = read_model_folder(folder / MODEL_NAME)
-    codebooks = codebooks_of(model)
-    CodeStore.create(folder / ITEMS_NAME, codebooks.n_levels, codebooks.n_codewords)
-    manifest = Manifest(model.fingerprint, codebooks.n_levels, codebooks.n_codewords, codebooks.dim)
-    write_manifest(folder, manifest)
+def _fill(
+    folder: Folder,
+    model: str | Path | SavesPretrained,
+    items: str,
+    model_name: str | None = None,
+) -> None:
+    """Write model, rows and, last, the manifest that makes a folder a collection."""
+    name, fingerprint = take_model(folder, model, model_name)
+    codebooks = codebooks_of(read_model_folder(folder.local_copy(name)))
+    CodeStore.create(folder.child(items).place, codebooks.n_levels, codebooks.n_codewords)
+    shape = (codebooks.n_levels, codebooks.n_codewords, codebooks.dim)
+    write_manifest(folder, Manifest(fingerprint, *shape, model=name, items=items))
+
+
+def take_model(
+    folder: Folder, model: str | Path | SavesPretrained, name: str | None = None
+) -> tuple[str, str]:
+    """Copy a model into a collection; return the folder's name and the fingerprint.
+
+    Without `name` it is named by its fingerprint.
+    """
+    with tempfile.TemporaryDirectory(prefix="anybit-model-") as draft:
+        source = Path(draft) / "model"
+        if isinstance(model, str | Path):
+            source = Path(model)
+        else:
+            model.save_pretrained(source)
+        read = read_model_folder(source)
+        codebooks_of(read)  # refuses a model that has none
+        name = name or f"{MODEL_PREFIX}{read.fingerprint[:12]}"
+        folder.take_in(source, name)
+    return name, read.fingerprint
 
 
 def _replace(target: Path, draft: Path) -> None:

@@ -102,15 +102,15 @@ class AddReport:
         Items that were stored as they are now: they were not encoded again.
     n_bad : int
         Images that could not be decoded and were left out.
-    bad_file : Path or None
-        CSV that lists them; None without any.
+    bad_file : Path, str or None
+        CSV that lists them, by its path or URL; None without any.
     """
 
     n_added: int
     n_updated: int
     n_unchanged: int = 0
     n_bad: int = 0
-    bad_file: Path | None = None
+    bad_file: Path | str | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,7 +102,7 @@ class LiveIndex:
 
     def _refreshed(self) -> _State:
         """Return the state of the newest version."""
-        self._store.refresh()
+        self._store.refresh(at_once=False)
         if self._state.version == self._store.version:
             return self._state
         if self._state.version < 0:

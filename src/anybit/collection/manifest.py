@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from anybit.codes import replace_file
 from anybit.errors import FormatError
+from anybit.store import Folder
 
 __all__ = ["FORMAT_VERSION", "MANIFEST_NAME", "Manifest", "read_manifest", "write_manifest"]
 
@@ -41,14 +41,14 @@ class Manifest:
     format_version: int = FORMAT_VERSION
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Folder, manifest: Manifest) -> None:
     """Write ``collection.json``, whole or not at all: this is how a model is replaced."""
     content = {"format": _FORMAT, **asdict(manifest)}
     text = json.dumps(content, indent=2, sort_keys=True) + "\n"
-    replace_file(folder / MANIFEST_NAME, text.encode())
+    folder.write(MANIFEST_NAME, text.encode())
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Folder) -> Manifest:
     """Read ``collection.json``.
 
     Raises
@@ -56,19 +56,19 @@ def read_manifest(folder: Path) -> Manifest:
     FormatError
         If the folder is missing, no collection, damaged, or of a newer format version.
     """
-    if not folder.is_dir():
-        raise FormatError(
-            f"{folder} must be a collection, got no such folder. "
-            f"Make one with `anybit create {folder} --model MODEL`."
-        )
-    path = folder / MANIFEST_NAME
-    if not path.is_file():
-        raise FormatError(
-            f"{folder} must be a collection with {MANIFEST_NAME}, got a folder without. "
-            "Make one with `anybit create COLLECTION --model MODEL`."
-        )
+    place, path = folder.place, f"{folder.place}/{MANIFEST_NAME}"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(folder.read(MANIFEST_NAME).decode())
+    except (FileNotFoundError, NotADirectoryError) as cause:
+        if not folder.is_there():
+            raise FormatError(
+                f"{place} must be a collection, got no such folder. "
+                f"Make one with `anybit create {place} --model MODEL`."
+            ) from cause
+        raise FormatError(
+            f"{place} must be a collection with {MANIFEST_NAME}, got a folder without. "
+            "Make one with `anybit create COLLECTION --model MODEL`."
+        ) from cause
     except (OSError, ValueError) as cause:
         raise FormatError(f"{path} must be a JSON file, got: {cause}") from cause
     if not isinstance(content, dict) or content.get("format") != _FORMAT:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -24,7 +25,7 @@ from anybit.data import Source, open_source
 from anybit.errors import FormatError, OptionError, ShapeError
 from anybit.evaluation import EvaluationInput
 from anybit.search import Index, SearchResult
-from anybit.store import CodeStore, VerifyReport, VersionInfo
+from anybit.store import CodeStore, VerifyReport, VersionInfo, open_folder
 from anybit.types import Float32Array, Int64Array, ProgressCallback
 
 __all__ = ["CollectionReader"]
@@ -37,8 +38,8 @@ class CollectionReader:
 
     Parameters
     ----------
-    path : Path
-        The folder: ``collection.json``, ``model/``, ``items.lance/``.
+    path : str or Path
+        The folder: ``collection.json``, ``model/``, ``items.lance/``; or an ``s3://`` URL.
     device : str
         Where the model runs, see `load_encoder`.
     version : int, optional
@@ -48,44 +49,56 @@ class CollectionReader:
 
     def __init__(
         self,
-        path: Path,
+        path: str | Path,
         device: str = "auto",
         version: int | None = None,
         *,
         skip_damaged: bool = False,
     ) -> None:
-        self.path, self.device = path, device
+        self._folder, self.device = open_folder(path), device
+        self.path = self._folder.place
         self._version, self._skip_damaged = version, skip_damaged
         self._load()
 
     def _load(self) -> None:
         """Read manifest, model and rows."""
-        stamp = _stamp_of(self.path)
-        manifest = read_manifest(self.path)
-        folder = read_model_folder(self.path / manifest.model)
+        try:
+            self._load_at(self._folder.stamp_of(MANIFEST_NAME))
+        except OSError as cause:
+            raise FormatError(f"{self.path} cannot be read: {cause}.") from cause
+
+    def _load_at(self, stamp: Hashable | None) -> None:
+        self._looked_s = time.monotonic()
+        manifest = read_manifest(self._folder)
+        model_folder = self._folder.local_copy(manifest.model)
+        folder = read_model_folder(model_folder)
         if folder.fingerprint != manifest.model_fingerprint:
             raise FormatError(
                 f"{self.path} must hold the model {manifest.model_fingerprint[:12]} that made its "
-                f"codes, got {folder.fingerprint[:12]}. Restore {self.path / manifest.model} from "
-                "a copy."
+                f"codes, got {folder.fingerprint[:12]}. Restore {model_folder} from a copy."
             )
         store = CodeStore.open(
-            self.path / manifest.items,
+            self._folder.child(manifest.items).place,
             self._version,
             n_levels=manifest.n_levels,
             skip_damaged=self._skip_damaged,
         )
         self._stamp, self._manifest, self._store = stamp, manifest, store
+        self._model_folder = model_folder
         self.model_config: dict[str, Any] = folder.config
         self.codebooks: Codebooks = codebooks_of(folder)
         self._encoder: Encoder | None = None
         is_usual = self._version is None and not self._skip_damaged
-        snapshot = self.path / f"{manifest.items}.index" if is_usual else None
+        snapshot = self._folder.cache_file(f"{manifest.items}.index") if is_usual else None
         self._live = LiveIndex(self.codebooks, store, snapshot)
 
-    def _follow(self) -> bool:
+    def _follow(self, *, at_once: bool = False) -> bool:
         """Go to the newest version, and to another model if that was replaced; tell whether so."""
-        if self._version is None and _stamp_of(self.path) != self._stamp:
+        if not at_once and time.monotonic() - self._looked_s < self._folder.max_age_s:
+            return False
+        self._looked_s = time.monotonic()
+        stamp = self._folder.stamp_of(MANIFEST_NAME) if self._version is None else self._stamp
+        if stamp != self._stamp:
             self._load()
             return True
         return self._store.refresh()
@@ -104,6 +117,7 @@ class CollectionReader:
         Parameters
         ----------
         path : str or Path
+            A folder, or an ``s3://bucket/name`` URL (docs/collection-format.md).
         device : str
         version : int, optional
             One of `versions`, which can then only be read; the newest when left out.
@@ -117,7 +131,7 @@ class CollectionReader:
         OptionError
             If there is no such version.
         """
-        return cls(Path(path), device, version, skip_damaged=skip_damaged)
+        return cls(path, device, version, skip_damaged=skip_damaged)
 
     @property
     def model_fingerprint(self) -> str:
@@ -128,7 +142,7 @@ class CollectionReader:
     def encoder(self) -> Encoder:
         """The model's encoder, loaded when first asked for."""
         if self._encoder is None:
-            self._encoder = load_encoder(self.path / self._manifest.model, self.device)
+            self._encoder = load_encoder(self._model_folder, self.device)
         return self._encoder
 
     @property
@@ -172,9 +186,10 @@ class CollectionReader:
     def refresh(self) -> bool:
         """Go to what other processes have committed; tell whether there was something.
 
-        `search` and `count` do so by themselves.
+        All methods do so by themselves; those that only read ask an object store at most once a
+        second.
         """
-        return self._follow()
+        return self._follow(at_once=True)
 
     def versions(self) -> list[VersionInfo]:
         """Return the versions that can be read, oldest first; every commit makes one."""
@@ -279,7 +294,7 @@ class CollectionReader:
         try:
             return work()
         except FormatError:
-            if not self._follow():
+            if not self.refresh():
                 raise
             return work()
 
@@ -337,7 +352,6 @@ class CollectionReader:
     def info(self) -> dict[str, Any]:
         """Return what there is to know, as plain JSON values."""
         self._follow()
-        files = [file for file in self.path.rglob("*") if file.is_file()]
         return {
             "path": str(self.path),
             "format_version": self._manifest.format_version,
@@ -358,7 +372,7 @@ class CollectionReader:
             "has_features": "feature" in self._store.columns,
             "version": self._store.version,
             "oldest_version": self._store.oldest_version,
-            "size_bytes": sum(file.stat().st_size for file in files),
+            "size_bytes": self._folder.total_bytes(),
         }
 
     def _check_dim(self, source: Source) -> None:
@@ -367,12 +381,3 @@ class CollectionReader:
                 f"vectors must have {self.codebooks.dim} dimensions as the collection's model "
                 f"takes, got {source.dim}. Use vectors of the kind it was trained on."
             )
-
-
-def _stamp_of(path: Path) -> tuple[int, int] | None:
-    """Return what changes when the manifest is replaced."""
-    try:
-        facts = (path / MANIFEST_NAME).stat()
-    except OSError:
-        return None
-    return facts.st_ino, facts.st_mtime_ns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -82,16 +83,21 @@ class BadItems:
             "Repair or remove them, or raise max_bad (--max-bad)."
         )
 
+    def to_csv(self) -> bytes:
+        """Return the list as CSV with the columns position, key, reason."""
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(["position", "key", "reason"])
+        writer.writerows([item.position, item.key, item.reason] for item in self)
+        return text.getvalue().encode("utf-8", errors="backslashreplace")
+
     def write(self, path: str | Path) -> Path:
-        """Write the list as CSV with the columns position, key, reason; return its path."""
+        """Write the list as CSV (see `to_csv`); return its path."""
         path = Path(path)
         draft = path.with_name(path.name + ".part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-                writer = csv.writer(file)
-                writer.writerow(["position", "key", "reason"])
-                writer.writerows([item.position, item.key, item.reason] for item in self)
+            draft.write_bytes(self.to_csv())
             os.replace(draft, path)
         except OSError as error:
             raise DataError(f"cannot write the list of bad items {path}: {error}.") from error

@@ -1,7 +1,7 @@
 """Rows on disk: ids, codes, labels and metadata in one Lance dataset, durable and checked."""
 
 from anybit.store.code_store import CodeStore
-from anybit.store.files import sync_folder, sync_tree
+from anybit.store.folders import Folder, LocalFolder, is_remote, open_folder
 from anybit.store.reports import (
     CompactReport,
     FragmentCodes,
@@ -16,12 +16,14 @@ __all__ = [
     "RESERVED_COLUMNS",
     "CodeStore",
     "CompactReport",
+    "Folder",
     "FragmentCodes",
+    "LocalFolder",
     "UpsertCounts",
     "VerifyReport",
     "VersionInfo",
     "free_column_name",
+    "is_remote",
     "level_columns",
-    "sync_folder",
-    "sync_tree",
+    "open_folder",
 ]

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
-from anybit.store.files import Checksum, checksum_of, replace_file, sync_file, sync_folder
+from anybit.store.folders import Checksum, Folder
 
 __all__ = ["ChecksumLog", "Damage"]
 
@@ -47,12 +45,12 @@ class ChecksumLog:
 
     Parameters
     ----------
-    dataset : Path
-        The folder that Lance writes.
+    dataset : Folder
+        The one that Lance writes.
     """
 
-    def __init__(self, dataset: Path) -> None:
-        self._dataset, self._folder = dataset, dataset / _FOLDER
+    def __init__(self, dataset: Folder) -> None:
+        self._dataset = dataset
         self._known: dict[str, Checksum] = {}
         self._read: set[str] = set()
         self._intact: set[str] = set()  # compared once by this object
@@ -73,14 +71,14 @@ class ChecksumLog:
 
     def refresh(self) -> None:
         """Read the records that were written since the last time."""
-        if not self._folder.is_dir():
+        listed = sorted(self._dataset.names(_FOLDER))
+        names = [one for one in listed if one.endswith(".json") and one not in self._read]
+        if not names:
             return
-        for name in sorted(os.listdir(self._folder)):
-            if name in self._read or not name.endswith(".json"):
-                continue
-            try:
-                content = (self._folder / name).read_bytes()
-            except FileNotFoundError:  # put together with others meanwhile, see `compact`
+        with ThreadPoolExecutor(min(len(names), self._dataset.n_parallel)) as pool:
+            contents = pool.map(self._content_of, names)
+        for name, content in zip(names, contents, strict=True):
+            if content is None:
                 continue
             self._read.add(name)
             files = _files_of(content)
@@ -88,6 +86,12 @@ class ChecksumLog:
                 self.damages.append(Damage(f"{_FOLDER}/{name}", "is damaged"))
             else:
                 self._known.update(files)
+
+    def _content_of(self, name: str) -> bytes | None:
+        try:
+            return self._dataset.read(f"{_FOLDER}/{name}")
+        except FileNotFoundError:  # put together with others meanwhile, see `compact`
+            return None
 
     def ids_of(self, path: str) -> tuple[int, ...] | None:
         """Return the lowest and the highest id in a data file, where they were recorded."""
@@ -99,10 +103,9 @@ class ChecksumLog:
         fresh = sorted({path for path in paths if path not in self._known})
         if not fresh:
             return
-        with ThreadPoolExecutor(min(len(fresh), os.cpu_count() or 1)) as pool:
-            found = dict(zip(fresh, pool.map(self._settled, fresh), strict=True))
-        for folder in sorted({(self._dataset / path).parent for path in fresh}):
-            sync_folder(folder)
+        self._dataset.settle(fresh)
+        with ThreadPoolExecutor(min(len(fresh), self._dataset.n_parallel)) as pool:
+            found = dict(zip(fresh, pool.map(self._dataset.checksum_of, fresh), strict=True))
         if ids is not None:
             found = {
                 path: replace(one, ids=ids) if path.startswith("data/") else one
@@ -111,16 +114,10 @@ class ChecksumLog:
         self._write(found)
         self._intact.update(fresh)
 
-    def _settled(self, path: str) -> Checksum:
-        sync_file(self._dataset / path)
-        return checksum_of(self._dataset / path)
-
     def _write(self, files: dict[str, Checksum]) -> str:
-        if not self._folder.is_dir():
-            self._folder.mkdir()
-        sync_folder(self._dataset)
+        self._dataset.settle()  # the folder of the records may be new
         name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.json"
-        replace_file(self._folder / name, _content_of(files))
+        self._dataset.write(f"{_FOLDER}/{name}", _content_of(files))
         self._known.update(files)
         self._read.add(name)
         return name
@@ -128,27 +125,24 @@ class ChecksumLog:
     def compact(self) -> None:
         """Put the records of files that are still there into one."""
         self.refresh()
-        for draft in self._folder.glob(".*"):  # of writers that were killed
-            draft.unlink(missing_ok=True)
+        drafts = [one for one in self._dataset.names(_FOLDER) if one.startswith(".")]
+        self._dataset.remove(f"{_FOLDER}/{one}" for one in drafts)  # of writers that were killed
         old = set(self._read)
-        there = {path: known for path, known in self._known.items() if self._is_there(path)}
         if len(old) < 2:
             return
+        folders = sorted({path.rpartition("/")[0] for path in self._known})
+        listed = {f"{one}/{name}" for one in folders for name in self._dataset.names(one)}
+        there = {path: known for path, known in self._known.items() if path in listed}
         self._write(there)
-        for name in old:
-            (self._folder / name).unlink(missing_ok=True)
-        sync_folder(self._folder)
+        self._dataset.remove(f"{_FOLDER}/{name}" for name in old)
         self._known = there
-
-    def _is_there(self, path: str) -> bool:
-        return (self._dataset / path).exists()
 
     def damages_of(self, paths: Iterable[str], *, again: bool = False) -> list[Damage]:
         """Compare files with their records; those already compared only when asked `again`."""
         wanted = sorted({path for path in paths if again or path not in self._intact})
         if not wanted:
             return []
-        with ThreadPoolExecutor(min(len(wanted), os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(len(wanted), self._dataset.n_parallel)) as pool:
             found = list(pool.map(self._damage_of, wanted))
         damages = [damage for damage in found if damage is not None]
         self._intact.update(set(wanted) - {damage.path for damage in damages})
@@ -159,15 +153,15 @@ class ChecksumLog:
         if known is None:
             return Damage(path, "has no checksum")
         try:
-            size_bytes = (self._dataset / path).stat().st_size
+            size_bytes = self._dataset.size_of(path)
             if size_bytes != known.size_bytes:
                 return Damage(path, f"must have {known.size_bytes} bytes, got {size_bytes}")
-            if checksum_of(self._dataset / path).sha256 != known.sha256:
+            if self._dataset.checksum_of(path).sha256 != known.sha256:
                 return Damage(path, "is not what was written (its checksum differs)")
         except FileNotFoundError:
             return Damage(path, "is missing")
         except OSError as cause:
-            return Damage(path, f"cannot be read ({cause.strerror})")
+            return Damage(path, f"cannot be read ({cause.strerror or cause})")
         return None
 
 

@@ -15,6 +15,7 @@ from anybit.errors import DataError, OptionError
 from anybit.store.compaction import compact_dataset
 from anybit.store.dataset import Dataset
 from anybit.store.extension import extend_dataset
+from anybit.store.folders import open_folder
 from anybit.store.reader import StoreReader
 from anybit.store.reports import CompactReport, UpsertCounts
 from anybit.store.schema import base_schema, level_columns
@@ -50,10 +51,10 @@ class CodeStore(StoreReader):
         OptionError
             If `path` exists or cannot be written.
         """
-        target = Path(path)
-        if target.exists():
-            raise OptionError(f"{target} must not exist yet. Choose another path.")
-        return cls(Dataset.create(target, base_schema(n_levels, n_codewords)))
+        folder = open_folder(path)
+        if folder.is_there():
+            raise OptionError(f"{path} must not exist yet. Choose another path.")
+        return cls(Dataset.create(folder, base_schema(n_levels, n_codewords)))
 
     def restore(self, version: int, *, only_own: bool = False) -> bool:
         """Make an earlier version the newest one (as a new commit); tell whether it was done.
@@ -172,6 +173,7 @@ class CodeStore(StoreReader):
                 return 0
             lost = [one for one in newest.get_fragments() if one.fragment_id in damaged]
             operation = LanceOperation.Delete([], sorted(damaged), "damaged")
+            self._dataset.check_lock()
             made = LanceDataset.commit(newest, operation, read_version=newest.version)
             self._dataset.committed(made)
             return sum(one.metadata.physical_rows - one.num_deletions for one in lost)

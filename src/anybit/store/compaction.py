@@ -37,5 +37,4 @@ def compact_dataset(dataset: Dataset, kept_s: float) -> CompactReport:
 
 def _size(dataset: Dataset) -> tuple[int, int]:
     """Return the number of fragments, and the bytes of the folder."""
-    sizes = [file.stat().st_size for file in dataset.path.rglob("*") if file.is_file()]
-    return len(dataset.lance.get_fragments()), sum(sizes)
+    return len(dataset.lance.get_fragments()), dataset.folder.total_bytes()

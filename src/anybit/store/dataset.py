@@ -9,12 +9,11 @@ it is taken up where it can be read, and left out where not.
 
 from __future__ import annotations
 
-import os
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 from types import ModuleType
 from typing import Any
 
@@ -22,13 +21,13 @@ import pyarrow as pa
 
 from anybit.errors import DataError, DependencyError, FormatError, OptionError
 from anybit.store.checksums import ChecksumLog, Damage
-from anybit.store.files import exclusive_lock, replace_file, sync_folder
+from anybit.store.folders import Folder, Hold
 
 __all__ = ["Dataset", "damage_error"]
 
 _NEWEST = 2**64 - 1  # manifests are named by what is left to this number
 _MANIFEST = ".manifest"
-_RETIRED = "_checksums/retired"
+_RETIRED, _LOCK = "_checksums/retired", "_checksums/lock"
 
 
 class Dataset:
@@ -36,25 +35,28 @@ class Dataset:
 
     Parameters
     ----------
-    path : Path
+    folder : Folder
+        The one that Lance writes.
     version : int, optional
         The newest when left out; an older one can only be read.
     skip_damaged : bool
         Leave damaged fragments out instead of refusing to read.
     """
 
-    def __init__(self, path: Path, version: int | None = None, *, skip_damaged: bool) -> None:
-        self.path, self.skip_damaged = path, skip_damaged
-        self.log = ChecksumLog(path)
+    def __init__(self, folder: Folder, version: int | None = None, *, skip_damaged: bool) -> None:
+        self.folder, self.path, self.skip_damaged = folder, folder.place, skip_damaged
+        self.log = ChecksumLog(folder)
         self.skipped: dict[int, list[Damage]] = {}  # by number of the fragment
         self.is_pinned = version is not None
         self.mutex = threading.RLock()  # of threads that use this object
         self._checked: set[int] = set()  # fragments of this version
+        self._hold: Hold | None = None  # while `writing`
+        self._looked_s = time.monotonic()
         self.lance: Any = self._open_newest() if version is None else self._open(version)
         self._check_manifest()
 
     @classmethod
-    def create(cls, path: Path, schema: pa.Schema) -> Dataset:
+    def create(cls, folder: Folder, schema: pa.Schema) -> Dataset:
         """Make an empty dataset.
 
         Raises
@@ -64,15 +66,12 @@ class Dataset:
         """
         try:
             made = _lance().write_dataset(
-                schema.empty_table(), str(path), schema=schema, mode="create"
+                schema.empty_table(), str(folder.place), schema=schema, mode="create"
             )
-            log = ChecksumLog(path)
-            log.record(_files_of(made))
-            sync_folder(path)
-            sync_folder(path.parent)
+            ChecksumLog(folder).record(_files_of(made))
         except (OSError, ValueError) as cause:
-            raise OptionError(f"{path} must be writable: {cause}") from cause
-        return cls(path, skip_damaged=False)
+            raise OptionError(f"{folder.place} must be writable: {cause}") from cause
+        return cls(folder, skip_damaged=False)
 
     @property
     def version(self) -> int:
@@ -81,7 +80,7 @@ class Dataset:
 
     def versions(self) -> list[int]:
         """Return the numbers of all versions that are there, ascending."""
-        return sorted(_versions_in(self.path))
+        return sorted(_versions_in(self.folder))
 
     def made_at(self) -> dict[int, datetime]:
         """Return when each acknowledged version was committed.
@@ -106,11 +105,8 @@ class Dataset:
             times = {one["version"]: one["timestamp"] for one in self.lance.versions()}
         except (OSError, RuntimeError, ValueError):  # one that was never acknowledged
             times = {}
-        return {one: times.get(one) or self._changed_at(one) for one in known}
-
-    def _changed_at(self, version: int) -> datetime:
-        seconds = (self.path / _manifest_of(version)).stat().st_mtime
-        return datetime.fromtimestamp(seconds, tz=UTC).replace(tzinfo=None)
+        changed_at = self.folder.changed_at
+        return {one: times.get(one) or changed_at(_manifest_of(one)) for one in known}
 
     # --- opening ---
 
@@ -118,7 +114,7 @@ class Dataset:
         self.log.refresh()
         path = _manifest_of(version)
         if path in self.log and (damages := self.log.damages_of([path])):
-            if not (self.path / path).exists():
+            if not self.folder.exists(path):
                 raise OptionError(f"version must be one that is still there, got {version}.")
             raise self._manifest_error(version, damages[0].reason)
         return _lance().dataset(str(self.path), version=version)
@@ -126,7 +122,7 @@ class Dataset:
     def _open_newest(self) -> Any:
         """Open the newest version that was acknowledged, or that can be read."""
         self.log.refresh()
-        versions = sorted(_versions_in(self.path), reverse=True)
+        versions = sorted(_versions_in(self.folder), reverse=True)
         if not versions:
             raise FormatError(f"{self.path} must be a Lance dataset, got one without versions.")
         recorded = max((_version_of(path) for path in self.log.manifests), default=0)
@@ -150,13 +146,18 @@ class Dataset:
             f"copy; other versions can be read meanwhile (version={version - 1})."
         )
 
-    def refresh(self) -> bool:
-        """Go to the newest version; tell whether it is another one."""
+    def refresh(self, *, at_once: bool = True) -> bool:
+        """Go to the newest version; tell whether it is another one.
+
+        Unless `at_once`, what was looked up less than the folder's ``max_age_s`` ago is believed.
+        """
         with self.mutex:
-            return self._refresh()
+            age_s = time.monotonic() - self._looked_s
+            return (at_once or age_s >= self.folder.max_age_s) and self._refresh()
 
     def _refresh(self) -> bool:
-        if self.is_pinned or max(_versions_in(self.path), default=0) == self.version:
+        self._looked_s = time.monotonic()
+        if self.is_pinned or max(_versions_in(self.folder), default=0) == self.version:
             return False
         before = self.version
         self._take(self._open_newest())
@@ -249,11 +250,9 @@ class Dataset:
             raise OptionError(
                 f"an old version ({self.version}) can only be read. Open the newest to write."
             )
-        folder = self.path / "_checksums"
         try:
-            folder.mkdir(exist_ok=True)
-            with self.mutex, exclusive_lock(folder / "lock"):
-                if (self.path / _RETIRED).exists():
+            with self.mutex, self.folder.lock(_LOCK) as self._hold:
+                if self.folder.exists(_RETIRED):
                     raise DataError(
                         f"{self.path} was replaced when the collection got another model. "
                         "Open the collection again."
@@ -272,16 +271,12 @@ class Dataset:
 
     def _settle(self) -> None:
         """Finish what a writer that was killed has left: a commit without a record."""
-        for version in _versions_in(self.path):
+        for version in _versions_in(self.folder):
             if version > self.version:  # it could not be read, and blocks the next commit
-                os.replace(self.path / _manifest_of(version), self._aside(version))
-                sync_folder(self.path / "_versions")
+                self.folder.move(_manifest_of(version), _aside(version))
         if _manifest_of(self.version) not in self.log:
             self._compare(self.lance.get_fragments())
             self.log.record(_files_of(self.lance))
-
-    def _aside(self, version: int) -> Path:
-        return self.path / "_checksums" / f"unreadable-{version}{_MANIFEST}"
 
     def apply(self, transaction: Any, ids: tuple[int, ...] | None = None) -> None:
         """Commit what was written and not committed; only while `writing`."""
@@ -296,16 +291,22 @@ class Dataset:
         """
         fragments = list(fragments)
         for file in [file for one in fragments for file in one.files]:
-            written = (self.path / "data" / file.path).stat().st_size
+            written = self.folder.size_of(f"data/{file.path}")
             if file.file_size_bytes and written != file.file_size_bytes:
                 raise OSError(
                     f"data/{file.path} must have {file.file_size_bytes} bytes, got {written}"
                 )
         self.log.record([path for one in fragments for path in _metadata_files(one)], ids)
+        self.check_lock()
+
+    def check_lock(self) -> None:
+        """Raise OSError if another process may write by now; call it before every commit."""
+        if self._hold is not None:
+            self._hold.check()
 
     def retire(self) -> None:
         """Refuse all writing from now on; only while `writing`."""
-        replace_file(self.path / _RETIRED, b"")
+        self.folder.write(_RETIRED, b"")
 
     def committed(self, made: Any) -> None:
         """Acknowledge a version that was committed; only while `writing`."""
@@ -313,11 +314,11 @@ class Dataset:
             self._open(made.version).get_fragments()
         except (OSError, ValueError, RuntimeError) as cause:
             # A disk that got full at the last bytes: Lance says nothing.
-            os.replace(self.path / _manifest_of(made.version), self._aside(made.version))
+            self.folder.move(_manifest_of(made.version), _aside(made.version))
             raise OSError(f"{_manifest_of(made.version)} is incomplete: {cause}") from cause
         # Lance makes two versions of a compaction.
         recorded = max(map(_version_of, self.log.manifests), default=made.version)
-        between = [one for one in _versions_in(self.path) if recorded < one < made.version]
+        between = [one for one in _versions_in(self.folder) if recorded < one < made.version]
         self.log.record([*_files_of(made), *map(_manifest_of, between)])
         self._take(made)
 
@@ -343,17 +344,18 @@ def rows_of(dataset: Dataset, number: int) -> str:
     return n_rows if ids is None else f"{n_rows}, numbered from {ids[0]} to {ids[1]}"
 
 
-def _versions_in(path: Path) -> set[int]:
-    try:
-        names = os.listdir(path / "_versions")
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
+def _versions_in(folder: Folder) -> set[int]:
+    names = folder.names("_versions")
     stems = [name.removesuffix(_MANIFEST) for name in names if name.endswith(_MANIFEST)]
     return {_NEWEST - int(stem) for stem in stems if stem.isdigit()}
 
 
 def _manifest_of(version: int) -> str:
     return f"_versions/{_NEWEST - version}{_MANIFEST}"
+
+
+def _aside(version: int) -> str:
+    return f"_checksums/unreadable-{version}{_MANIFEST}"
 
 
 def _version_of(manifest: str) -> int:

@@ -12,8 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from anybit.codes import Codes
-from anybit.errors import DataError, FormatError, OptionError
+from anybit.errors import AnybitError, DataError, FormatError, OptionError
 from anybit.store.dataset import Dataset
+from anybit.store.folders import open_folder
 from anybit.store.reports import FragmentCodes, VerifyReport, VersionInfo
 from anybit.store.schema import is_level_column, level_columns, reserved_columns, settings_of
 from anybit.store.verify import verify_dataset
@@ -60,6 +61,7 @@ class StoreReader:
         Parameters
         ----------
         path : str or Path
+            A folder, or an ``s3://`` URL.
         version : int, optional
             One of `versions`, to be read only; the newest when left out.
         n_levels : int, optional
@@ -74,19 +76,20 @@ class StoreReader:
         OptionError
             If there is no such version.
         """
-        source = Path(path)
-        if not source.is_dir():
-            raise FormatError(f"{source} must be a store, got no such folder.")
+        folder = open_folder(path)
+        source = folder.place
         try:
-            store = cls(Dataset(source, version, skip_damaged=skip_damaged))
+            if not folder.is_there():
+                raise FormatError(f"{source} must be a store, got no such folder.")
+            store = cls(Dataset(folder, version, skip_damaged=skip_damaged))
         except (OSError, ValueError) as cause:
-            if isinstance(cause, OptionError):
+            if isinstance(cause, AnybitError):
                 raise
             if version is not None:
                 raise OptionError(
                     f"version must be one that is still there, got {version}: {cause}"
                 ) from cause
-            raise FormatError(f"{source} must be a Lance dataset, got: {cause}") from cause
+            raise FormatError(f"{source} cannot be opened: {cause}") from cause
         if n_levels is not None and not 1 <= n_levels <= store.n_levels:
             raise FormatError(
                 f"{source} must have at least {n_levels} levels, got {store.n_levels}. "
@@ -127,9 +130,12 @@ class StoreReader:
         with self._dataset.mutex:
             yield
 
-    def refresh(self) -> bool:
-        """Go to the newest version; tell whether it is another one."""
-        return self._dataset.refresh()
+    def refresh(self, *, at_once: bool = True) -> bool:
+        """Go to the newest version; tell whether it is another one.
+
+        Unless `at_once`, an object store is not asked again within a second.
+        """
+        return self._dataset.refresh(at_once=at_once)
 
     def versions(self) -> list[VersionInfo]:
         """Return what versions there are, oldest first."""

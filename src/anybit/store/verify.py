@@ -39,6 +39,5 @@ def verify_dataset(dataset: Dataset, n_levels: int, n_codewords: int) -> VerifyR
     if len(repeated):
         found.append(f"ids must be distinct, got {repeated[:5].tolist()} more than once")
     paths = dataset.files()
-    there = [dataset.path / path for path in paths if (dataset.path / path).is_file()]
-    n_bytes = sum(path.stat().st_size for path in there)
+    n_bytes = sum(dataset.folder.size_of(path) for path in paths if dataset.folder.exists(path))
     return VerifyReport(len(paths), n_bytes, len(ordered), tuple(found))

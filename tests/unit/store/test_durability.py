@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from anybit.codes import replace_file
 from anybit.errors import FormatError, OptionError
 from anybit.store import CodeStore
 from anybit.store.checksums import ChecksumLog
-from anybit.store.files import exclusive_lock, replace_file
+from anybit.store.folders import LocalFolder
 
 GOLDEN_V1 = Path(__file__).parents[2] / "golden" / "collection_v1" / "items.lance"
 ROWS = [1, 2, 3, 4]
@@ -96,11 +97,11 @@ def test_a_lock_waits_for_its_holder(tmp_path):
     taken = threading.Event()
 
     def take():
-        with exclusive_lock(tmp_path / "lock"):
+        with LocalFolder(tmp_path).lock("lock"):
             taken.set()
 
     thread = threading.Thread(target=take)
-    with exclusive_lock(tmp_path / "lock"):
+    with LocalFolder(tmp_path).lock("lock"):
         thread.start()
         assert not taken.wait(0.2)
     thread.join()
@@ -108,7 +109,7 @@ def test_a_lock_waits_for_its_holder(tmp_path):
 
 
 def _read_log(path):
-    log = ChecksumLog(path)
+    log = ChecksumLog(LocalFolder(path))
     log.refresh()
     assert log.exists
     return log
@@ -117,7 +118,7 @@ def _read_log(path):
 def test_recorded_files_are_compared_by_this_log_and_by_others(tmp_path):
     for name in "abc":
         (tmp_path / name).write_bytes(name.encode() * 9)
-    log = ChecksumLog(tmp_path)
+    log = ChecksumLog(LocalFolder(tmp_path))
     log.record(["a", "b"])
     log.record(["b", "c"])
     assert log.damages_of("abc") == _read_log(tmp_path).damages_of("abc") == []
@@ -342,7 +343,7 @@ def test_a_full_disk_loses_nothing(store, monkeypatch, change, n_records):
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     replace = Mock(wraps=replace_file, side_effect=[DEFAULT] * n_records + [full])
     with monkeypatch.context() as patched:
-        patched.setattr("anybit.store.checksums.replace_file", replace)
+        patched.setattr("anybit.store.folders.local.replace_file", replace)
         with pytest.raises(OptionError, match=r"No space left.*Free space.*run the same command"):
             CHANGES[change](store)
     left = _ids(CodeStore.open(store.path))

@@ -1,0 +1,7 @@
+"""Where files lie: a folder of this machine, or a prefix of an object store."""
+
+from anybit.store.folders.base import Checksum, Folder, Hold
+from anybit.store.folders.local import LocalFolder
+from anybit.store.folders.opening import is_remote, open_folder
+
+__all__ = ["Checksum", "Folder", "Hold", "LocalFolder", "is_remote", "open_folder"]
