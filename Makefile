@@ -1,7 +1,7 @@
 # Every target does its own set-up in .venv; a stamp makes that fast when nothing changed.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all crash sanitize check format bench clean
+.PHONY: help setup demo test test-all crash damage sanitize check format bench clean
 
 VENV   := .venv
 PYTHON ?= python3
@@ -36,6 +36,9 @@ test-all: $(STAMP)  ## The tests, all of them.
 
 crash: $(STAMP)  ## Kill writers 200 times, four writers for a minute (up to 10 minutes).
 	ANYBIT_KILLS=200 ANYBIT_WRITERS_S=60 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/crash
+
+damage: $(STAMP)  ## Damage the files of a collection 1,000 times (four minutes).
+	ANYBIT_DAMAGES=1000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/hostile/test_damaged_collection.py
 
 sanitize: $(STAMP)  ## The kernel's own tests under address and undefined-behaviour sanitizers.
 	$(BIN)/cmake -S . -B build/sanitize -DANYBIT_PYTHON=OFF -DANYBIT_TESTS=ON -DANYBIT_SANITIZE=ON

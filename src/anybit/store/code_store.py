@@ -65,7 +65,10 @@ class CodeStore(StoreReader):
             later = range(version + 1, self.version + 1)
             if only_own and not self._own_versions.issuperset(later):
                 return False
+            if version not in self._dataset.versions():
+                raise OptionError(f"version must be one that is still there, got {version}.")
             earlier = newest.checkout_version(version)
+            self._dataset.check_lock()
             earlier.restore()
             self._dataset.committed(earlier)
             self._own_versions.add(self.version)
@@ -101,7 +104,7 @@ class CodeStore(StoreReader):
                     "model was replaced, or is being. Open the collection again; if that does not "
                     "help, finish its migration (anybit migrate)."
                 )
-            self._add_columns(rows.schema)
+            self._add_columns(rows)
             merge = self._dataset.lance.merge_insert("id")
             merge = merge.when_matched_update_all().when_not_matched_insert_all()
             transaction, counts = merge.execute_uncommitted(self._conformed(rows))
@@ -206,14 +209,16 @@ class CodeStore(StoreReader):
         self._dataset.apply(transaction, ids)
         self._own_versions.add(self.version)
 
-    def _add_columns(self, schema: pa.Schema) -> None:
+    def _add_columns(self, rows: pa.Table) -> None:
         """Add the columns that the store does not have yet, null in all rows."""
         known = set(self.columns)
-        fresh = [pa.field(field.name, field.type) for field in schema if field.name not in known]
+        fresh = [pa.field(one.name, one.type) for one in rows.schema if one.name not in known]
         # A column of nulls only has no type to remember.
         fresh = [field for field in fresh if not pa.types.is_null(field.type)]
         if fresh:
+            self._conformed(rows)  # rows that are refused add no column
             newest = self._dataset.lance
+            self._dataset.check_lock()
             newest.add_columns(pa.schema(fresh))  # no data: nulls need no file
             self._dataset.committed(newest)
             self._own_versions.add(self.version)

@@ -22,6 +22,7 @@ import pyarrow as pa
 from anybit.errors import DataError, DependencyError, FormatError, OptionError
 from anybit.store.checksums import ChecksumLog, Damage
 from anybit.store.folders import Folder, Hold
+from anybit.store.schema import format_version_of
 
 __all__ = ["Dataset", "damage_error"]
 
@@ -78,35 +79,53 @@ class Dataset:
         """Number of the version that is read."""
         return int(self.lance.version)
 
+    def read_records_again(self) -> None:
+        """Forget what was compared, and read all records anew: some may be damaged by now."""
+        with self.mutex:
+            self.log = ChecksumLog(self.folder)
+            self.log.refresh()
+            self._checked.clear()
+
     def versions(self) -> list[int]:
         """Return the numbers of all versions that are there, ascending."""
         return sorted(_versions_in(self.folder))
 
     def made_at(self) -> dict[int, datetime]:
-        """Return when each acknowledged version was committed.
+        """Return when each version that can be opened was committed.
 
         Raises
         ------
         FormatError
-            If one of them is damaged.
+            If one of them is damaged, unless damaged ones are skipped.
         """
         self.log.refresh()
         if self.log.damages and not self.skip_damaged:
             raise FormatError(f"{self.path} is damaged: {self.log.damages[0]}.")
-        newest = max(map(_version_of, self.log.manifests), default=0)
-        known = [one for one in self.versions() if one <= max(newest, self.version)]
-        if self.log.damages or not self.log.exists:
-            known = self.versions()
-        elif damages := self.log.damages_of(
-            [_manifest_of(one) for one in known if _manifest_of(one) in self.log]
-        ):
+        recorded = {one for one in self.versions() if _manifest_of(one) in self.log}
+        damages = self.log.damages_of(map(_manifest_of, recorded))
+        if damages and not self.skip_damaged:
             raise self._manifest_error(_version_of(damages[0].path), damages[0].reason)
+        lost = {_version_of(one.path) for one in damages}
+        newest = self.version if self.log.exists else max(self.versions(), default=0)
+        known = [
+            one
+            for one in self.versions()
+            if one not in lost and (one in recorded or one <= newest or self._can_be_opened(one))
+        ]
         try:
             times = {one["version"]: one["timestamp"] for one in self.lance.versions()}
         except (OSError, RuntimeError, ValueError):  # one that was never acknowledged
             times = {}
         changed_at = self.folder.changed_at
         return {one: times.get(one) or changed_at(_manifest_of(one)) for one in known}
+
+    def _can_be_opened(self, version: int) -> bool:
+        """Tell whether a version without a record is one: its writer may have been cut off."""
+        try:
+            self._open(version)
+        except (OSError, RuntimeError, ValueError):
+            return False
+        return True
 
     # --- opening ---
 
@@ -216,7 +235,10 @@ class Dataset:
             self.log.refresh()
         if _manifest_of(self.version) not in self.log:
             # Committed, not acknowledged yet: its writer records what deletions it made at once.
-            listed = [path for path in listed if path in self.log or path.startswith("data/")]
+            # What a store of version 1 held before its first records was never recorded.
+            is_old = format_version_of(self.lance.schema) == 1
+            needed = () if is_old else "data/"
+            listed = [path for path in listed if path in self.log or path.startswith(needed)]
         damages = {one.path: one for one in self.log.damages_of(listed, again=again)}
         by_fragment = {
             number: [damages[path] for path in some if path in damages]

@@ -83,6 +83,11 @@ def settings_of(schema: pa.Schema, place: str) -> StoreSettings:
     return StoreSettings(version, n_levels, n_codewords)
 
 
+def format_version_of(schema: pa.Schema) -> int:
+    """Return the store format version that a stored schema names."""
+    return int((schema.metadata or {}).get(_VERSION_KEY, FORMAT_VERSION))
+
+
 def is_level_column(name: str) -> bool:
     """Tell whether a column holds the codes of a level."""
     return name.startswith(_LEVEL_PREFIX) and name[len(_LEVEL_PREFIX) :].isdigit()

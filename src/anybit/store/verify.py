@@ -13,7 +13,7 @@ __all__ = ["verify_dataset"]
 
 def verify_dataset(dataset: Dataset, n_levels: int, n_codewords: int) -> VerifyReport:
     """Compare all files of the version with their checksums, and read all rows that are intact."""
-    dataset.log.refresh()
+    dataset.read_records_again()
     found = [str(one) for one in dataset.log.damages]
     by_fragment = dataset.damages_of(again=True) if dataset.log.exists else {}
     for number, damages in sorted(by_fragment.items()):

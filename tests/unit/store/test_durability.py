@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import DEFAULT, Mock
 
+import lance
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -329,6 +330,29 @@ def test_a_store_of_version_1_gets_its_checksums_with_the_first_write(tmp_path):
     _flip_a_bit(v1 / opened._dataset.files()[0])
     with pytest.raises(FormatError, match="is not what was written"):
         CodeStore.open(v1).ids()
+
+
+def test_old_versions_of_a_compacted_store_of_version_1_can_still_be_read(tmp_path):
+    v1 = shutil.copytree(GOLDEN_V1, tmp_path / "v1.lance")
+    dataset = lance.dataset(str(v1))
+    lance.write_dataset(dataset.to_table(limit=1), v1, mode="append")  # as early releases did
+    lance.dataset(str(v1)).optimize.compact_files()
+    opened = CodeStore.open(v1)
+    old = {one.version: _ids(CodeStore.open(v1, one.version)) for one in opened.versions()}
+    opened.delete(np.array(_ids(opened)[:1]))
+    assert {version: _ids(CodeStore.open(v1, version)) for version in old} == old
+
+
+def test_an_open_handle_sees_a_record_that_was_damaged_since(store):
+    assert store.verify().damages == ()
+    record = _records(store.path)[0]
+    record.write_bytes(record.read_bytes()[:-20])
+    assert any(record.name in one for one in store.verify().damages)
+
+
+def test_a_restored_version_must_be_there(store):
+    with pytest.raises(OptionError, match=r"version must be one that is still there, got 99\."):
+        store.restore(99)
 
 
 def test_a_store_of_version_2_without_its_checksums_is_refused(store):
