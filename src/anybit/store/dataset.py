@@ -106,11 +106,10 @@ class Dataset:
         if damages and not self.skip_damaged:
             raise self._manifest_error(_version_of(damages[0].path), damages[0].reason)
         lost = {_version_of(one.path) for one in damages}
-        newest = self.version if self.log.exists else max(self.versions(), default=0)
         known = [
             one
             for one in self.versions()
-            if one not in lost and (one in recorded or one <= newest or self._can_be_opened(one))
+            if one not in lost and (one in recorded or self._can_be_opened(one))
         ]
         try:
             times = {one["version"]: one["timestamp"] for one in self.lance.versions()}
