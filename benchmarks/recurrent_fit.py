@@ -93,7 +93,7 @@ def variants(n_levels: int, n_codewords: int, seed: int, adam_epochs: int) -> di
                 **common,
             )
     found["als, split start, no offset"] = RecurrentFitOptions(has_offset=False, **common)
-    found["independent codebooks (residual)"] = ResidualFitOptions(**common)
+    found["independent codebooks (residual)"] = ResidualFitOptions(beam_size=1, **common)
     return found
 
 

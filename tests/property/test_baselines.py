@@ -16,13 +16,9 @@ def vectors(seed, dim=5, n_items=200):
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    seed=st.integers(0, 10**6),
-    n_codewords=st.sampled_from([2, 4, 16, 64]),
-    max_train=st.sampled_from([None, 64]),
-)
-def test_kmeans_levels_never_raise_training_distortion(seed, n_codewords, max_train):
-    options = ResidualFitOptions(4, n_codewords, n_iterations=3, max_train=max_train, seed=seed)
+@given(seed=st.integers(0, 10**6), n_codewords=st.sampled_from([2, 4, 16, 64]))
+def test_kmeans_levels_never_raise_training_distortion(seed, n_codewords):
+    options = ResidualFitOptions(4, n_codewords, n_iterations=3, seed=seed, beam_size=1)
     features = vectors(seed)
     distortions = fit_residual(features, options).distortion_per_level
     before = float(((features - features.mean(axis=0)) ** 2).sum(axis=1).mean())
@@ -37,7 +33,8 @@ def test_prefix_of_greedy_code_is_code_of_prefix(seed, n_levels, is_shared):
     if is_shared:
         fitted = fit_recurrent(features, RecurrentFitOptions(6, 8, n_iterations=2, seed=seed))
     else:
-        fitted = fit_residual(features, ResidualFitOptions(6, 8, n_iterations=2, seed=seed))
+        options = ResidualFitOptions(6, 8, n_iterations=2, seed=seed, beam_size=1)
+        fitted = fit_residual(features, options)
     codebooks = fitted.codebooks
     bits = codebooks.lengths()[n_levels - 1]
     cut = codebooks.cut(bits).encode(features).planes

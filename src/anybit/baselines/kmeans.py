@@ -14,6 +14,8 @@ from anybit.types import Float32Array, Int64Array, ProgressCallback
 
 __all__ = ["KMeansOptions", "KMeansResult", "assign", "fit_kmeans"]
 
+_FIRST_COMPONENTS, _ITERATIONS_PER_WIDTH = 8, 4
+
 
 @dataclass(frozen=True)
 class KMeansOptions:
@@ -25,8 +27,10 @@ class KMeansOptions:
         Codewords K, at least 1. (Codes need a power of two; k-means itself does not.)
     n_iterations : int
         Most passes of assignment and update over the training vectors.
-    init : {"k-means++", "random"}
-        Start from vectors drawn by squared distance to those drawn before, or uniformly.
+    init : {"k-means++", "random", "progressive"}
+        Start from vectors drawn by squared distance to those drawn before, or uniformly; or from
+        random ones that are moved by some iterations in few principal components, then in more.
+        Residuals have a dense middle, where the first two leave one codeword with most vectors.
     init_sample : int
         k-means++ looks at no more vectors than this, drawn at random (but at K or more).
     max_train : int or None
@@ -40,7 +44,7 @@ class KMeansOptions:
 
     n_codewords: int = 256
     n_iterations: int = 20
-    init: Literal["k-means++", "random"] = "k-means++"
+    init: Literal["k-means++", "random", "progressive"] = "k-means++"
     init_sample: int = 8192
     max_train: int | None = None
     tolerance: float = 1e-4
@@ -50,8 +54,8 @@ class KMeansOptions:
         for name in ("n_codewords", "n_iterations", "init_sample"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.init not in ("k-means++", "random"):
-            raise OptionError(f"init must be k-means++ or random, got {self.init!r}.")
+        if self.init not in ("k-means++", "random", "progressive"):
+            raise OptionError(f"init must be k-means++, random or progressive, got {self.init!r}.")
         if self.max_train is not None and self.max_train < self.n_codewords:
             raise OptionError(
                 f"max_train must be at least n_codewords = {self.n_codewords}, "
@@ -189,6 +193,8 @@ def _initial_codebook(
     """Draw K of the vectors, (K, D)."""
     size = max(options.init_sample, options.n_codewords)
     rows = rng.permutation(len(features))
+    if options.init == "progressive":
+        return _progressive_codebook(features, rows[: options.n_codewords])
     if options.init == "random":
         return features[rows[: options.n_codewords]].copy()
     sample = features[rows[:size]]
@@ -206,6 +212,29 @@ def _initial_codebook(
         drawn = int(np.searchsorted(total, draw, side="right")) if total[-1] > 0 else 0
         chosen.append(min(drawn, len(sample) - 1))
     return sample[chosen].copy()
+
+
+def _progressive_codebook(features: Float32Array, rows: Int64Array) -> Float32Array:
+    """Start from some vectors and iterate in 8, 32, 128, ... principal components."""
+    dim = features.shape[1]
+    sample = features[: 1 << 17]
+    _, axes = np.linalg.eigh(sample.T @ sample)
+    turned = features @ axes[:, ::-1]  # (N, D), most spread first
+    codebook = np.zeros((len(rows), dim), dtype=np.float32)
+    width, fresh = min(_FIRST_COMPONENTS, dim), 0
+    while width < dim:
+        if fresh == 0:
+            codebook[:, :width] = turned[rows, :width]
+        part, few = np.ascontiguousarray(turned[:, :width]), codebook[:, :width].copy()
+        for _ in range(_ITERATIONS_PER_WIDTH):
+            codes, errors = assign(part, few)
+            few, _ = _updated(part, codes, errors, few)
+        codebook[:, :width] = few
+        fresh, width = width, min(width * 4, dim)
+    if fresh == 0:
+        codebook[:] = turned[rows]
+    found: Float32Array = np.ascontiguousarray(codebook @ axes[:, ::-1].T, dtype=np.float32)
+    return found
 
 
 def _updated(

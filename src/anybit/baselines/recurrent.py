@@ -14,12 +14,13 @@ from anybit.baselines.kmeans import KMeansOptions, fit_kmeans
 from anybit.baselines.recurrent_adam import AdamOptions, fit_by_adam
 from anybit.baselines.recurrent_steps import (
     Encoding,
+    encode_by_beam,
     encode_prefixes,
     moments,
     solve_codebook,
     solve_scales,
 )
-from anybit.codes import Codebooks
+from anybit.codes import BeamRule, Codebooks
 from anybit.errors import OptionError
 from anybit.types import METRICS, Float32Array, Metric, ProgressCallback
 
@@ -60,6 +61,9 @@ class RecurrentFitOptions:
         Weight of each prefix's distortion, M numbers >= 0, the last > 0. All 1 when left out.
     max_train : int or None
         Learn from at most this many vectors, drawn at random. None uses all.
+    beam_size : int
+        Codes of a vector that are kept at each level when it is encoded, by ALS in learning, too;
+        1 is greedy. The weight of shorter prefixes is the mean of their `level_weights`.
     adam : AdamOptions
         Learning rate and batch size; ALS ignores them.
     seed : int
@@ -76,6 +80,7 @@ class RecurrentFitOptions:
     tolerance: float = 1e-5
     level_weights: tuple[float, ...] | None = None
     max_train: int | None = 262_144
+    beam_size: int = 1
     adam: AdamOptions = field(default_factory=AdamOptions)
     seed: int = 0
 
@@ -89,6 +94,10 @@ class RecurrentFitOptions:
             raise OptionError(
                 f"n_codewords must be a power of two from 2 to 256, got {self.n_codewords}. "
                 "Use 16 (4 bits per level) or 256 (8 bits per level)."
+            )
+        if self.beam_size < 1 or (self.beam_size > 1 and self.optimizer == "adam"):
+            raise OptionError(
+                f"beam_size must be at least 1, and 1 with adam, got {self.beam_size}."
             )
         choices = (("metric", METRICS), ("optimizer", ("als", "adam")))
         for name, allowed in (*choices, ("start", ("split", "kmeans"))):
@@ -108,6 +117,13 @@ class RecurrentFitOptions:
                 f"level_weights must be {self.n_levels} numbers >= 0, the last above 0, "
                 f"got {self.level_weights}. Leave them out to weigh all lengths alike."
             )
+
+    @property
+    def rule(self) -> BeamRule:
+        """How a beam weighs the prefixes."""
+        shorter = self.weights[:-1]
+        weight = sum(shorter) / (len(shorter) * self.weights[-1]) if shorter else 0.0
+        return BeamRule(self.beam_size, min(1.0, weight), self.n_levels)
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -199,7 +215,12 @@ def fit_recurrent(
         )
         trained = _Trained(best.codebook, best.scales, best.history)
     codebooks = Codebooks.shared(
-        trained.codebook, trained.scales.astype(np.float32), offset=offset, metric=options.metric
+        trained.codebook,
+        trained.scales.astype(np.float32),
+        offset=offset,
+        metric=options.metric,
+        beam_size=options.beam_size,
+        prefix_weight=options.rule.prefix_weight if options.beam_size > 1 else 0.0,
     )
     levels = report_levels(codebooks, features)
     return FitResult(
@@ -249,7 +270,7 @@ def _fit_by_least_squares(
 ) -> _Trained:
     """Alternate exact updates and greedy encoding; keep the best pass."""
     weights = np.asarray(options.weights, dtype=np.float64)
-    encoding = encode_prefixes(features, codebook, scales)
+    encoding = _encoded(features, codebook, scales, options)
     history = [float(weights @ encoding.distortions)]
     best, n_revived = (history[0], codebook, scales), 0
     for iteration in range(options.n_iterations):
@@ -258,7 +279,7 @@ def _fit_by_least_squares(
         codebook = solve_codebook(features, scales, stats, codebook)
         codebook, revived = _revived(features, codebook, encoding)
         n_revived += revived
-        encoding = encode_prefixes(features, codebook, scales)
+        encoding = _encoded(features, codebook, scales, options)
         history.append(float(weights @ encoding.distortions))
         if progress is not None:
             progress(iteration + 1, options.n_iterations)
@@ -268,6 +289,17 @@ def _fit_by_least_squares(
         if not revived and gain <= options.tolerance * best[0]:
             break
     return _Trained(best[1], best[2], tuple(history), n_revived)
+
+
+def _encoded(
+    features: Float32Array,
+    codebook: Float32Array,
+    scales: NDArray[np.float64],
+    options: RecurrentFitOptions,
+) -> Encoding:
+    if options.beam_size == 1:
+        return encode_prefixes(features, codebook, scales)
+    return encode_by_beam(features, codebook, scales, options.rule)
 
 
 def _revived(

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anybit.baselines.features import BLOCK_ROWS
+from anybit.codes import BeamRule, CodewordTables, beam_encode
 from anybit.types import Float32Array
 
 __all__ = [
     "Encoding",
     "Moments",
     "code_sums",
+    "encode_by_beam",
     "encode_prefixes",
     "moments",
     "normal_matrix",
@@ -60,6 +62,25 @@ class Moments:
 
     codes: NDArray[np.int64]
     tails: Float64Array
+
+
+def encode_by_beam(
+    features: Float32Array, codebook: Float32Array, scales: Float64Array, rule: BeamRule
+) -> Encoding:
+    """Encode with the codewords ``scales[m] * codebook`` by a beam."""
+    factors = scales.astype(np.float32)
+    planes = np.empty((len(scales), len(features)), dtype=np.uint8)
+    beam_encode(features, CodewordTables(codebook, factors), rule, planes)
+    codes, left = planes.astype(np.int64), features.copy()
+    errors = np.einsum("nd,nd->n", features, features)
+    totals, projections = np.zeros(len(scales)), np.zeros(len(scales))
+    for level, plane in enumerate(codes):
+        chosen = codebook[plane]
+        projections[level] = np.einsum("nd,nd->n", features, chosen).sum(dtype=np.float64)
+        left -= factors[level] * chosen
+        errors = np.einsum("nd,nd->n", left, left)
+        totals[level] = errors.sum(dtype=np.float64)
+    return Encoding(codes, totals / len(features), projections, errors)
 
 
 def encode_prefixes(

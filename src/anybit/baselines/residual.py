@@ -6,67 +6,55 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anybit.baselines.additive import solve_codebooks
 from anybit.baselines.features import check_features
 from anybit.baselines.fit_result import FitResult, report_levels
 from anybit.baselines.kmeans import KMeansOptions, fit_kmeans
-from anybit.codes import Codebooks
+from anybit.baselines.options import FitOptions
+from anybit.codes import Beam, BeamRule, Codebooks, CodewordTables, rows_of_a_block
 from anybit.errors import OptionError
-from anybit.types import METRICS, Float32Array, Metric, ProgressCallback
+from anybit.types import Float32Array, ProgressCallback, UInt8Array
 
 __all__ = ["ResidualFitOptions", "fit_residual"]
 
+# k-means++ leaves no codeword with most of the vectors where there are so few.
+_FEW_CODEWORDS = 16
+
 
 @dataclass(frozen=True)
-class ResidualFitOptions:
-    """How `fit_residual` learns.
+class ResidualFitOptions(FitOptions):
+    """How `fit_residual` learns; see `FitOptions` for the rest.
 
     Parameters
     ----------
-    n_levels : int
-        Levels M.
-    n_codewords : int
-        Codewords K of a level: a power of two from 2 to 256.
-    metric : {"ip", "l2", "cosine"}
-        Stored in the codebooks for searching; the fit is by squared error with every metric.
-    has_offset : bool
-        Take the mean off first and add it to every reconstruction.
-    n_iterations : int
-        Most k-means iterations of a level.
-    max_train : int or None
-        k-means of a level iterates over at most this many vectors; its last update and the
-        residuals use all. None iterates over all.
-    seed : int
-        The same seed, vectors, machine and thread count give the same codebooks.
+    beam_size : int
+        Codes of a vector that are kept at each level, in learning and in encoding; 1 is greedy.
+    prefix_weight : float
+        Weight of each shorter prefix beside the whole code; 0 looks at the whole code alone.
+    n_refinements : int
+        How often, at the end, all codebooks are solved for together and the vectors encoded anew.
+        Greedy codes go without.
+    max_residuals : int
+        k-means of a level learns from at most so many residuals, drawn from all codes kept.
     """
 
-    n_levels: int = 8
-    n_codewords: int = 256
-    metric: Metric = "ip"
-    has_offset: bool = True
-    n_iterations: int = 20
-    max_train: int | None = 65_536
-    seed: int = 0
+    n_iterations: int = 10
+    beam_size: int = 5
+    prefix_weight: float = 0.3
+    n_refinements: int = 1
+    max_residuals: int = 262_144
 
     def __post_init__(self) -> None:
-        if self.n_levels < 1:
-            raise OptionError(f"n_levels must be at least 1, got {self.n_levels}.")
-        if not 2 <= self.n_codewords <= 256 or self.n_codewords & (self.n_codewords - 1):
+        super().__post_init__()
+        if not 1 <= self.beam_size <= 256:
+            raise OptionError(f"beam_size must be from 1 to 256, got {self.beam_size}.")
+        if not 0 <= self.prefix_weight <= 1:
+            raise OptionError(f"prefix_weight must be from 0 to 1, got {self.prefix_weight}.")
+        if self.n_refinements < 0 or self.max_residuals < self.n_codewords:
             raise OptionError(
-                f"n_codewords must be a power of two from 2 to 256, got {self.n_codewords}. "
-                "Use 16 (4 bits per level) or 256 (8 bits per level)."
+                "n_refinements must be at least 0 and max_residuals at least n_codewords, got "
+                f"{self.n_refinements} and {self.max_residuals}."
             )
-        if self.metric not in METRICS:
-            raise OptionError(f"metric must be one of {', '.join(METRICS)}, got {self.metric!r}.")
-        self.kmeans(0)
-
-    def kmeans(self, level: int) -> KMeansOptions:
-        """Return the k-means settings of a level."""
-        return KMeansOptions(
-            self.n_codewords,
-            self.n_iterations,
-            max_train=self.max_train,
-            seed=self.seed + level,
-        )
 
 
 def fit_residual(
@@ -87,43 +75,118 @@ def fit_residual(
     Returns
     -------
     FitResult
-        With stacked codebooks. A further level never raises the training distortion.
+        With stacked codebooks. With greedy codes a further level never raises the distortion of
+        the vectors learned from.
 
     Raises
     ------
     ShapeError, DTypeError, DataError
         If the vectors are not (N, D) finite numbers with N >= K.
 
+    Notes
+    -----
+    With a beam a level learns from the residuals of all codes that are kept, several a vector. On
+    60,000 sentence embeddings that lowered the error of vectors not learned from by 4 to 6 % at 64
+    bits, far more than the beam itself in encoding: later levels have too many codewords for
+    their vectors otherwise.
+
     References
     ----------
     Chen et al., "Approximate nearest neighbor search by residual vector quantization",
-    Sensors 2010.
+    Sensors 2010 (greedy); the training from a beam follows FAISS's ``ResidualQuantizer``; the
+    weights of prefixes and the joint solution by them are ours.
     """
     options = options or ResidualFitOptions()
     features = check_features(features, options.n_codewords)
-    offset = None
-    residual = features.copy()  # (N, D)
-    if options.has_offset:
-        offset = features.mean(axis=0, dtype=np.float64).astype(np.float32)  # (D,)
-        residual -= offset
-    levels: list[Float32Array] = []
-    history: list[float] = []
-    n_revived = 0
+    train = options.sample(features)
+    offset = options.offset_of(train)
+    centred = train if offset is None else train - offset
+    learned = _Levels(centred, options)
     for level in range(options.n_levels):
-        result = fit_kmeans(residual, options.kmeans(level))
-        levels.append(result.codebook)
-        history.append(result.distortion)
-        n_revived += result.n_revived
-        residual -= result.codebook[result.codes]
+        learned.add_level()
         if progress is not None:
             progress(level + 1, options.n_levels)
-    codebooks = Codebooks.stacked(np.stack(levels), offset=offset, metric=options.metric)
-    report = report_levels(codebooks, features)
-    return FitResult(
+    codebooks = np.stack(learned.codebooks)
+    if options.beam_size > 1:
+        codebooks = _refined(centred, codebooks, learned.planes(), options)
+    made = Codebooks.stacked(
         codebooks,
+        offset=offset,
+        metric=options.metric,
+        beam_size=options.beam_size,
+        prefix_weight=options.prefix_weight,
+    )
+    report = report_levels(made, features)
+    return FitResult(
+        made,
         report.distortions,
         report.usages,
         report.perplexities,
-        n_revived,
-        tuple(history),
+        learned.n_revived,
+        tuple(learned.history),
     )
+
+
+class _Levels:
+    """Codebooks as they come, and the codes of the vectors that are kept by then."""
+
+    def __init__(self, centred: Float32Array, options: ResidualFitOptions) -> None:
+        self._options = options
+        self._rule = BeamRule(options.beam_size, options.prefix_weight, options.n_levels)
+        n_rows = rows_of_a_block(self._rule, options.n_codewords)
+        starts = range(0, len(centred), n_rows)
+        self._beams = [Beam(centred[start : start + n_rows]) for start in starts]
+        self._rng = np.random.default_rng(options.seed)
+        self.codebooks: list[Float32Array] = []
+        self.history: list[float] = []
+        self.n_revived = 0
+
+    def add_level(self) -> None:
+        """Learn the codebook of the next level, and encode by it."""
+        settings = self._options.kmeans(len(self.codebooks))
+        if self._options.n_codewords > _FEW_CODEWORDS:
+            settings["init"] = "progressive"
+        found = fit_kmeans(self._residuals(), KMeansOptions(**settings))
+        self.codebooks.append(found.codebook)
+        self.n_revived += found.n_revived
+        tables = CodewordTables(np.stack(self.codebooks))
+        for beam in self._beams:
+            beam.extend(tables, self._rule)
+        best = [beam.errors.min(axis=1) for beam in self._beams]
+        self.history.append(float(np.concatenate(best).mean(dtype=np.float64)))
+
+    def _residuals(self) -> Float32Array:
+        """Return what is left over by the codes that are kept, or by a sample of them."""
+        n_kept = self._beams[0].codes.shape[1]
+        total = sum(len(beam.vectors) for beam in self._beams) * n_kept
+        most = max(self._options.max_residuals, total // n_kept)
+        share = min(1.0, most / total)
+        parts = []
+        for beam in self._beams:
+            chosen = np.arange(len(beam.vectors) * n_kept)
+            if share < 1:
+                chosen = self._rng.permutation(len(chosen))[: max(1, round(share * len(chosen)))]
+            rows, places = np.divmod(chosen, n_kept)
+            left = beam.vectors[rows]
+            for level, codebook in enumerate(self.codebooks):
+                left = left - codebook[beam.codes[rows, places, level]]
+            parts.append(left)
+        return np.concatenate(parts)
+
+    def planes(self) -> UInt8Array:
+        """Return the best code of each vector, (M, N)."""
+        return np.concatenate([one.codes[:, 0].T for one in self._beams], axis=1).astype(np.uint8)
+
+
+def _refined(
+    centred: Float32Array, codebooks: Float32Array, planes: UInt8Array, options: ResidualFitOptions
+) -> Float32Array:
+    """Solve for all codebooks together, and encode anew, in turn."""
+    for number in range(options.n_refinements):
+        codebooks = solve_codebooks(centred, planes, codebooks, options.prefix_weight)
+        if number + 1 < options.n_refinements:
+            made = Codebooks.stacked(
+                codebooks, beam_size=options.beam_size, prefix_weight=options.prefix_weight
+            )
+            planes = made.encode(centred).planes
+    return codebooks

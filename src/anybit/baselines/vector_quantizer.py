@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from anybit.baselines.recurrent import RecurrentFitOptions, fit_recurrent
+from anybit.baselines.methods import fit_vectors
 from anybit.codes import (
     Codebooks,
     ModelFolder,
@@ -29,6 +29,8 @@ class VectorQuantizer:
     codebooks : Codebooks
     summary : dict
         What training reported.
+    method : str
+        Name of the method, one of `METHODS`.
     fingerprint : str
         Set by `save_pretrained` and `from_pretrained`.
     """
@@ -36,6 +38,7 @@ class VectorQuantizer:
     codebooks: Codebooks
     summary: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+    method: str = "drq"
 
     def features(self, vectors: Float32Array) -> Float32Array:
         """Return the vectors (B, D) themselves: they are the features."""
@@ -47,7 +50,7 @@ class VectorQuantizer:
 
     def save_pretrained(self, path: str | Path, *, overwrite: bool = False) -> str:
         """Write the model folder; return its fingerprint."""
-        config = {"method": "drq", "backbone": {"name": "none"}, "class_names": None}
+        config = {"method": self.method, "backbone": {"name": "none"}, "class_names": None}
         folder = ModelFolder(config, {}, None, self.summary)
         self.fingerprint = write_model_folder(path, folder, self.codebooks, overwrite=overwrite)
         return self.fingerprint
@@ -58,16 +61,21 @@ class VectorQuantizer:
         folder = read_model_folder(path)
         if folder.config.get("backbone", {}).get("name") != "none":
             raise FormatError(f"{path} must hold a model of vectors, got one of images.")
-        return cls(codebooks_of(folder), folder.summary, folder.fingerprint)
+        method = str(folder.config.get("method", "drq"))
+        return cls(codebooks_of(folder), folder.summary, folder.fingerprint, method)
 
 
 def train_on_vectors(
     vectors: Float32Array,
-    options: RecurrentFitOptions | None = None,
+    method: str = "rq",
     progress: ProgressCallback | None = None,
+    **settings: Any,
 ) -> VectorQuantizer:
-    """Fit the recurrent quantiser to fixed features (N, D), and say how it went."""
-    fitted = fit_recurrent(vectors, options, progress)
+    """Fit a quantiser to fixed features (N, D), and say how it went.
+
+    `settings` are those of `fit_vectors`.
+    """
+    fitted = fit_vectors(vectors, method, progress=progress, **settings)
     scales = fitted.codebooks.level_scales
     summary = {
         "n_vectors": len(vectors),
@@ -78,4 +86,4 @@ def train_on_vectors(
         "level_scales": [] if scales is None else scales.tolist(),
         "warnings": list(fitted.warnings),
     }
-    return VectorQuantizer(fitted.codebooks, summary)
+    return VectorQuantizer(fitted.codebooks, summary, method=method)

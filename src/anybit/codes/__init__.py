@@ -1,5 +1,6 @@
 """Codebooks and codes as values: encode, decode, cut, look up, save and load."""
 
+from anybit.codes.beam import Beam, BeamRule, CodewordTables, beam_encode, rows_of_a_block
 from anybit.codes.byte_planes import BytePlanes
 from anybit.codes.codebooks import Codebooks
 from anybit.codes.codes import Codes, bits_per_level, levels_of_bits
@@ -13,15 +14,20 @@ from anybit.codes.folder import (
 from anybit.codes.tensors import replace_file
 
 __all__ = [
+    "Beam",
+    "BeamRule",
     "BytePlanes",
     "Codebooks",
     "Codes",
+    "CodewordTables",
     "ModelFolder",
+    "beam_encode",
     "bits_per_level",
     "check_writable",
     "codebooks_of",
     "levels_of_bits",
     "read_model_folder",
     "replace_file",
+    "rows_of_a_block",
     "write_model_folder",
 ]

@@ -8,19 +8,20 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from anybit.codes.assignment import each_times, most_aligned, nearest
+from anybit.codes.assignment import each_times
 from anybit.codes.checks import finite_array
 from anybit.codes.codes import Codes, bits_per_level, levels_of_bits
+from anybit.codes.encoding import fill_planes
 from anybit.codes.tensors import read_tensors, write_tensors
-from anybit.errors import DataError, DTypeError, FormatError, OptionError, ShapeError
-from anybit.types import METRICS, Float32Array, Metric, UInt8Array
+from anybit.errors import DTypeError, FormatError, OptionError, ShapeError
+from anybit.types import METRICS, Float32Array, Metric
 
 __all__ = ["Codebooks"]
 
 Kind: TypeAlias = Literal["shared", "stacked", "product"]
 Assignment: TypeAlias = Literal["l2", "cosine"]
 
-# Rows of one encoding block: the (rows, K) table of 256 codewords stays within 4 MiB.
+# Rows that are decoded at a time.
 _BLOCK_ROWS = 4096
 _FORMAT_VERSION = 1
 
@@ -49,6 +50,11 @@ class Codebooks:
     assignment : {"l2", "cosine"}
         How the codeword of a level is chosen: nearest, or of largest cosine (the DRQ authors'
         code, where a negative scale turns the choice round).
+    beam_size : int
+        Codes of a vector that are kept at each level when it is encoded; 1 is greedy. Product
+        codebooks need none.
+    prefix_weight : float
+        Weight of each shorter prefix beside the whole code in that choice (`beam_encode`).
 
     References
     ----------
@@ -63,6 +69,8 @@ class Codebooks:
     rotation: Float32Array | None = None
     metric: Metric = "ip"
     assignment: Assignment = "l2"
+    beam_size: int = 1
+    prefix_weight: float = 0.0
 
     @classmethod
     def shared(
@@ -73,13 +81,16 @@ class Codebooks:
         offset: Float32Array | None = None,
         metric: Metric = "ip",
         assignment: Assignment = "l2",
+        beam_size: int = 1,
+        prefix_weight: float = 0.0,
     ) -> Codebooks:
         """One codebook (K, D) reused at every level, times ``level_scales`` (M,)."""
         codebook = finite_array(codebook, "codebook", 2)
         scales = finite_array(level_scales, "level_scales", 1)
         if len(scales) == 0:
             raise ShapeError("level_scales must have shape (M,) with M >= 1, got (0,).")
-        return cls("shared", codebook, scales, offset, None, metric, assignment)._validated()
+        values = (codebook, scales, offset, None, metric, assignment, beam_size, prefix_weight)
+        return cls("shared", *values)._validated()
 
     @classmethod
     def stacked(
@@ -89,10 +100,13 @@ class Codebooks:
         offset: Float32Array | None = None,
         metric: Metric = "ip",
         assignment: Assignment = "l2",
+        beam_size: int = 1,
+        prefix_weight: float = 0.0,
     ) -> Codebooks:
         """Independent codebooks (M, K, D), one a level; the reconstruction is their sum."""
         codebooks = finite_array(codebooks, "codebooks", 3)
-        return cls("stacked", codebooks, None, offset, None, metric, assignment)._validated()
+        values = (codebooks, None, offset, None, metric, assignment, beam_size, prefix_weight)
+        return cls("stacked", *values)._validated()
 
     @classmethod
     def product(
@@ -117,6 +131,14 @@ class Codebooks:
             raise OptionError(f"metric must be one of {', '.join(METRICS)}, got {self.metric!r}.")
         if self.assignment not in ("l2", "cosine"):
             raise OptionError(f"assignment must be l2 or cosine, got {self.assignment!r}.")
+        is_beam = self.beam_size > 1
+        if self.beam_size < 1 or not 0 <= self.prefix_weight <= 1:
+            raise OptionError(
+                "beam_size must be at least 1 and prefix_weight from 0 to 1, "
+                f"got {self.beam_size} and {self.prefix_weight}."
+            )
+        if is_beam and self.assignment == "cosine":
+            raise OptionError("a beam needs the assignment l2, got cosine. Use beam_size=1.")
         if self.rotation is not None and self.rotation.shape != (self.dim, self.dim):
             raise ShapeError(
                 f"rotation must have shape ({self.dim}, {self.dim}), got {self.rotation.shape}."
@@ -151,8 +173,9 @@ class Codebooks:
 
     def lengths(self) -> list[int]:
         """Return every code length in bits that a code can be cut to, shortest first."""
+        shortest = self.n_levels if self.kind == "product" else 1
         step = bits_per_level(self.n_codewords)
-        return [step * (level + 1) for level in range(self.n_levels)]
+        return [step * level for level in range(shortest, self.n_levels + 1)]
 
     def n_levels_of(self, bits: int) -> int:
         """Return the number of levels that `bits` bits take, or raise OptionError."""
@@ -263,9 +286,11 @@ class Codebooks:
         if not 1 <= levels <= self.n_levels:
             raise OptionError(f"n_levels must be from 1 to {self.n_levels}, got {levels}.")
         vectors = self._vectors(vectors, "vectors")
-        planes = np.empty((levels, len(vectors)), dtype=np.uint8)
-        self._encode_rows(vectors, planes)
-        return Codes(planes, self.n_codewords)
+        # A beam decides about all levels together.
+        n_needed = self.n_levels if self.beam_size > 1 else levels
+        planes = np.empty((n_needed, len(vectors)), dtype=np.uint8)
+        fill_planes(self, vectors, planes)
+        return Codes(planes[:levels], self.n_codewords)
 
     def encode_further(self, vectors: Float32Array, codes: Codes) -> Codes:
         """Encode the levels that follow on given ones.
@@ -299,48 +324,14 @@ class Codebooks:
             )
         planes = np.empty((self.n_levels, len(vectors)), dtype=np.uint8)
         planes[:n_first] = codes.planes
-        self._encode_rows(vectors, planes, n_first)
+        fill_planes(self, vectors, planes, n_first)
         return Codes(planes[n_first:], self.n_codewords)
 
-    def _encode_rows(self, vectors: Float32Array, planes: UInt8Array, n_given: int = 0) -> None:
-        """Fill `planes` (L, N), of which the first levels may be given, block by block."""
-        for start in range(0, len(vectors), _BLOCK_ROWS):
-            block = vectors[start : start + _BLOCK_ROWS]
-            if not np.isfinite(block).all():
-                row = start + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-                raise DataError(
-                    f"vectors must be finite, got NaN or infinity in row {row}. "
-                    "Remove or repair that row."
-                )
-            if self.offset is not None:
-                block = block - self.offset
-            self._encode_block(block, planes[:, start : start + _BLOCK_ROWS], n_given)
-
-    def _encode_block(self, block: Float32Array, planes: UInt8Array, n_given: int) -> None:
-        if self.kind == "product":
-            rotated = block if self.rotation is None else block @ self.rotation
-            parts = rotated.reshape(len(block), self.n_levels, -1)  # (n, M, D/M)
-            for level in range(len(planes)):
-                planes[level] = self._nearest(parts[:, level], self.codebooks[level])
-            return
-        residual = block.copy()  # (n, D)
-        for level in range(len(planes)):
-            codebook = self._level(level)
-            if level >= n_given:
-                planes[level] = self._nearest(residual, codebook)
-            residual -= codebook[planes[level]]
-
-    def _level(self, level: int) -> Float32Array:
+    def codewords(self, level: int) -> Float32Array:
+        """Return the codewords of a level, scale applied: (K, D), or (K, D/M) when product."""
         if self.level_scales is not None:
-            return np.asarray(self.level_scales[level] * self.codebooks)  # (K, D)
+            return np.asarray(self.level_scales[level] * self.codebooks)
         return np.asarray(self.codebooks[level])
-
-    def _nearest(self, residual: Float32Array, codebook: Float32Array) -> UInt8Array:
-        """Return the chosen codeword of each row; ties go to the lower number."""
-        if self.assignment == "cosine":
-            # As in the authors' code the choice looks at the unscaled codewords' directions.
-            return most_aligned(residual, codebook if self.level_scales is None else self.codebooks)
-        return nearest(residual, codebook)
 
     def decode(self, codes: Codes) -> Float32Array:
         """Return the reconstructions of codes (or of prefix codes), (N, D) float32.
@@ -360,7 +351,7 @@ class Codebooks:
                 total = total @ self.rotation.T
         else:
             for level, plane in enumerate(codes.planes):
-                total += self._level(level)[plane]
+                total += self.codewords(level)[plane]
         if self.offset is not None:
             total += self.offset
         return total
@@ -402,7 +393,14 @@ class Codebooks:
             "rotation": self.rotation,
         }
         tensors |= {name: value for name, value in optional.items() if value is not None}
-        return tensors, {"kind": self.kind, "metric": self.metric, "assignment": self.assignment}
+        settings: dict[str, Any] = {
+            "kind": self.kind,
+            "metric": self.metric,
+            "assignment": self.assignment,
+        }
+        if self.beam_size > 1:
+            settings |= {"beam_size": self.beam_size, "prefix_weight": self.prefix_weight}
+        return tensors, settings
 
     @classmethod
     def from_tensors(
@@ -412,12 +410,15 @@ class Codebooks:
         try:
             kind, codebooks = settings["kind"], tensors["codebooks"]
             common = {"offset": tensors.get("offset"), "metric": settings["metric"]}
-            assignment = settings.get("assignment", "l2")
+            choice = {
+                "assignment": settings.get("assignment", "l2"),
+                "beam_size": settings.get("beam_size", 1),
+                "prefix_weight": settings.get("prefix_weight", 0.0),
+            }
             if kind == "shared":
-                scales = tensors["level_scales"]
-                return cls.shared(codebooks, scales, assignment=assignment, **common)
+                return cls.shared(codebooks, tensors["level_scales"], **choice, **common)
             if kind == "stacked":
-                return cls.stacked(codebooks, assignment=assignment, **common)
+                return cls.stacked(codebooks, **choice, **common)
             if kind == "product":
                 return cls.product(codebooks, rotation=tensors.get("rotation"), **common)
         except (KeyError, ShapeError, OptionError, DTypeError) as cause:

@@ -11,7 +11,9 @@ def vectors(n_items=400, dim=6):
 
 def test_levels_are_kmeans_of_what_is_left():
     features = vectors()
-    options = ResidualFitOptions(n_levels=2, n_codewords=8, has_offset=False, seed=4)
+    options = ResidualFitOptions(
+        n_levels=2, n_codewords=8, n_iterations=20, has_offset=False, seed=4, beam_size=1
+    )
     result = fit_residual(features, options)
     first = fit_kmeans(features, KMeansOptions(8, seed=4))
     second = fit_kmeans(features - first.codebook[first.codes], KMeansOptions(8, seed=5))

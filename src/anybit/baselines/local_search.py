@@ -1,0 +1,111 @@
+"""Local search quantisation (LSQ): additive codes without an order of levels, by FAISS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anybit.baselines.features import check_features
+from anybit.baselines.fit_result import FitResult, report_levels
+from anybit.baselines.options import FitOptions
+from anybit.codes import Codebooks
+from anybit.errors import DependencyError
+from anybit.types import Float32Array, ProgressCallback
+
+__all__ = ["LocalSearchFitOptions", "fit_local_search"]
+
+
+@dataclass(frozen=True)
+class LocalSearchFitOptions(FitOptions):
+    """How `fit_local_search` learns; see `FitOptions` for the rest.
+
+    Parameters
+    ----------
+    n_rounds : int
+        Rounds of codes and codebooks.
+    beam_size : int
+        Of the encoder; see the notes of `fit_local_search`.
+    """
+
+    max_train: int | None = 32_768
+    n_rounds: int = 25
+    beam_size: int = 32
+
+
+def fit_local_search(
+    features: Float32Array,
+    options: LocalSearchFitOptions | None = None,
+    progress: ProgressCallback | None = None,
+) -> FitResult:
+    """Learn additive codebooks by FAISS's ``LocalSearchQuantizer``.
+
+    Parameters
+    ----------
+    features : ndarray of shape (N, D), float32
+        At least K vectors.
+    options : LocalSearchFitOptions, optional
+    progress : callable, optional
+        Called once, at the end: FAISS does not tell how far it is.
+
+    Returns
+    -------
+    FitResult
+        With stacked codebooks, those that take most of the error off first. Their prefixes are
+        codes, but were not learned to be.
+
+    Raises
+    ------
+    ShapeError, DTypeError, DataError
+        If the vectors are not (N, D) finite numbers with N >= K.
+    DependencyError
+        If FAISS is missing.
+
+    Notes
+    -----
+    FAISS encodes by iterated conditional modes with random perturbations. Ours encodes by a beam
+    (`anybit.codes.Codebooks`), which needs no FAISS and no random numbers: the same vector has the
+    same code everywhere. On sentence embeddings of 4 levels a beam of 32 had 0.2 % more error
+    than FAISS's codes, one of 64 no more.
+
+    References
+    ----------
+    Martinez et al., "Revisiting additive quantization", ECCV 2016 (LSQ); "LSQ++", ECCV 2018, whose
+    codebook update FAISS uses.
+    """
+    options = options or LocalSearchFitOptions()
+    try:
+        import faiss
+    except ImportError as cause:
+        raise DependencyError("this method needs FAISS: pip install 'anybit[faiss]'.") from cause
+    features = check_features(features, options.n_codewords)
+    train = options.sample(features)
+    offset = options.offset_of(train)
+    centred = train if offset is None else train - offset
+    n_bits = options.n_codewords.bit_length() - 1
+    quantizer = faiss.LocalSearchQuantizer(centred.shape[1], options.n_levels, n_bits)
+    quantizer.train_iters = options.n_rounds
+    quantizer.random_seed = (options.seed + 0x12345) % (2**31 - 1)
+    quantizer.train(np.ascontiguousarray(centred))
+    shape = (options.n_levels, options.n_codewords, centred.shape[1])
+    values = faiss.vector_to_array(quantizer.codebooks).reshape(shape)
+    made = Codebooks.stacked(
+        _ordered(values), offset=offset, metric=options.metric, beam_size=options.beam_size
+    )
+    if progress is not None:
+        progress(1, 1)
+    report = report_levels(made, features)
+    return FitResult(
+        made,
+        report.distortions,
+        report.usages,
+        report.perplexities,
+        0,
+        (float(report.distortions[-1]),),
+    )
+
+
+def _ordered(codebooks: Float32Array) -> Float32Array:
+    """Put the codebooks whose codewords spread most first: a beam decides about them first."""
+    spread = codebooks.var(axis=1, dtype=np.float64).sum(axis=1)  # (M,)
+    return np.ascontiguousarray(codebooks[np.argsort(-spread, kind="stable")])

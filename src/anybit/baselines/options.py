@@ -1,0 +1,83 @@
+"""What every method on fixed features can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from anybit.errors import OptionError
+from anybit.types import METRICS, Float32Array, Metric
+
+__all__ = ["FitOptions"]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a quantiser is learned from vectors.
+
+    Parameters
+    ----------
+    n_levels : int
+        Levels M.
+    n_codewords : int
+        Codewords K of a level: a power of two from 2 to 256.
+    metric : {"ip", "l2", "cosine"}
+        Stored in the codebooks for searching; the fit is by squared error with every metric.
+    has_offset : bool
+        Take the mean off first and add it to every reconstruction.
+    n_iterations : int
+        Most k-means iterations of a level.
+    max_train : int or None
+        Learn from at most this many vectors, drawn at random. None uses all.
+    seed : int
+        The same seed, vectors, machine and thread count give the same codebooks.
+    """
+
+    n_levels: int = 8
+    n_codewords: int = 256
+    metric: Metric = "ip"
+    has_offset: bool = True
+    n_iterations: int = 20
+    max_train: int | None = 65_536
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("n_levels", "n_iterations"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not 2 <= self.n_codewords <= 256 or self.n_codewords & (self.n_codewords - 1):
+            raise OptionError(
+                f"n_codewords must be a power of two from 2 to 256, got {self.n_codewords}. "
+                "Use 16 (4 bits per level) or 256 (8 bits per level)."
+            )
+        if self.metric not in METRICS:
+            raise OptionError(f"metric must be one of {', '.join(METRICS)}, got {self.metric!r}.")
+        if self.max_train is not None and self.max_train < self.n_codewords:
+            raise OptionError(
+                f"max_train must be at least n_codewords = {self.n_codewords}, "
+                f"got {self.max_train}. Raise it, or pass None to use all vectors."
+            )
+
+    def sample(self, features: Float32Array) -> Float32Array:
+        """Return the vectors to learn from."""
+        if self.max_train is None or self.max_train >= len(features):
+            return features
+        chosen = np.random.default_rng(self.seed).permutation(len(features))[: self.max_train]
+        return features[np.sort(chosen)]
+
+    def offset_of(self, features: Float32Array) -> Float32Array | None:
+        """Return the mean (D,) of vectors, or None without an offset."""
+        if not self.has_offset:
+            return None
+        return np.asarray(features.mean(axis=0, dtype=np.float64), dtype=np.float32)
+
+    def kmeans(self, level: int) -> dict[str, Any]:
+        """Return the k-means settings of a level."""
+        return {
+            "n_codewords": self.n_codewords,
+            "n_iterations": self.n_iterations,
+            "max_train": None,
+            "seed": self.seed + level,
+        }
