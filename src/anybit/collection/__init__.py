@@ -1,17 +1,24 @@
 """What a user holds: a model, the stored codes of items, and the search over them."""
 
+from anybit.collection.advising import AdviceSources, advise_source
 from anybit.collection.collection import Collection
 from anybit.collection.contact_sheet import draw_contact_sheet
 from anybit.collection.encoder import Encoder, load_encoder
+from anybit.collection.export import export_model
+from anybit.collection.faiss_import import import_faiss
 from anybit.collection.hits import Hits
 from anybit.collection.ingest import AddOptions, AddReport
 
 __all__ = [
     "AddOptions",
     "AddReport",
+    "AdviceSources",
     "Collection",
     "Encoder",
     "Hits",
+    "advise_source",
     "draw_contact_sheet",
+    "export_model",
+    "import_faiss",
     "load_encoder",
 ]

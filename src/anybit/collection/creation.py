@@ -9,6 +9,8 @@ import uuid
 from pathlib import Path
 from typing import Protocol
 
+import pyarrow as pa
+
 from anybit.codes import codebooks_of, read_model_folder
 from anybit.collection.manifest import MANIFEST_NAME, Manifest, write_manifest
 from anybit.errors import OptionError
@@ -27,9 +29,13 @@ class SavesPretrained(Protocol):
 
 
 def create_folder(
-    place: str | Path, model: str | Path | SavesPretrained, *, overwrite: bool = False
+    place: str | Path,
+    model: str | Path | SavesPretrained,
+    *,
+    overwrite: bool = False,
+    rows: pa.Table | None = None,
 ) -> None:
-    """Make an empty collection.
+    """Make a collection, empty or with first rows.
 
     Raises
     ------
@@ -40,9 +46,9 @@ def create_folder(
     try:
         _check_free(folder, overwrite=overwrite)
         if isinstance(folder, LocalFolder):
-            _create_local(folder.place, model)
+            _create_local(folder.place, model, rows)
         else:
-            _fill(folder, model, f"{ITEMS_PREFIX}{uuid.uuid4().hex[:12]}.lance")
+            _fill(folder, model, f"{ITEMS_PREFIX}{uuid.uuid4().hex[:12]}.lance", rows=rows)
     except OSError as cause:
         raise OptionError(f"{place} must be writable: {cause}.") from cause
 
@@ -64,13 +70,13 @@ def _check_free(folder: Folder, *, overwrite: bool) -> None:
         )
 
 
-def _create_local(target: Path, model: str | Path | SavesPretrained) -> None:
+def _create_local(target: Path, model: str | Path | SavesPretrained, rows: pa.Table | None) -> None:
     """Write the collection beside the target, then put it in its place."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         draft.chmod(0o755)
-        _fill(LocalFolder(draft), model, "items.lance", "model")
+        _fill(LocalFolder(draft), model, "items.lance", "model", rows)
         LocalFolder(draft).settle()
         _replace(target, draft)
         LocalFolder(target).settle()
@@ -83,11 +89,15 @@ def _fill(
     model: str | Path | SavesPretrained,
     items: str,
     model_name: str | None = None,
+    rows: pa.Table | None = None,
 ) -> None:
     """Write model, rows and, last, the manifest that makes a folder a collection."""
     name, fingerprint = take_model(folder, model, model_name)
     codebooks = codebooks_of(read_model_folder(folder.local_copy(name)))
-    CodeStore.create(folder.child(items).place, codebooks.n_levels, codebooks.n_codewords)
+    place = folder.child(items).place
+    store = CodeStore.create(place, codebooks.n_levels, codebooks.n_codewords)
+    if rows is not None:
+        store.upsert(rows)
     shape = (codebooks.n_levels, codebooks.n_codewords, codebooks.dim)
     write_manifest(folder, Manifest(fingerprint, *shape, model=name, items=items))
 

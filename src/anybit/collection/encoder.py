@@ -133,7 +133,7 @@ def _network_encoder(
     try:
         import torch
 
-        from anybit.models import DRQ
+        from anybit.models import load_model
     except ImportError as cause:
         raise DependencyError(
             f"a model with a network needs torch: {cause}. Run `pip install anybit[train]`."
@@ -141,7 +141,7 @@ def _network_encoder(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        network = DRQ.from_pretrained(model_dir).to(torch.device(device))
+        network = load_model(model_dir).to(torch.device(device))
     except (RuntimeError, AssertionError) as cause:
         raise OptionError(f"device must be one of this machine, got {device!r}: {cause}") from cause
     preprocessor = Preprocessor.from_dict(folder.preprocessor or {})

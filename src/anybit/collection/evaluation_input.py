@@ -12,7 +12,7 @@ from anybit.evaluation import EvaluationInput
 from anybit.store import CodeStore
 from anybit.types import Float32Array, Int64Array, ProgressCallback
 
-__all__ = ["gather_input"]
+__all__ = ["features_of", "gather_input"]
 
 
 def gather_input(
@@ -31,7 +31,7 @@ def gather_input(
     """
     if queries.labels is None:
         raise DataError("queries must have labels to be evaluated, got none.")
-    features, positions = _features_of(queries, encoder, options, progress)
+    features, positions = features_of(queries, encoder, options, progress)
     with store.frozen():
         store.refresh()
         _, codes = store.codes()
@@ -50,7 +50,7 @@ def gather_input(
     )
 
 
-def _features_of(
+def features_of(
     source: Source, encoder: Encoder, options: AddOptions, progress: ProgressCallback | None
 ) -> tuple[Float32Array, Int64Array]:
     """Return the features (Q, D) of a source and the positions (Q,) they belong to."""

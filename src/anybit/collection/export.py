@@ -1,4 +1,4 @@
-"""A collection in formats that other programs read."""
+"""Collections and models in formats that other programs read."""
 
 from __future__ import annotations
 
@@ -14,48 +14,99 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from anybit.codes import Codebooks, Codes
-from anybit.errors import DependencyError, OptionError
-from anybit.types import Float32Array, Int64Array, UInt8Array
+from anybit.codes import Codebooks, Codes, codebooks_of, read_model_folder
+from anybit.collection.faiss_index import faiss_index, load_faiss
+from anybit.errors import OptionError
+from anybit.types import Int64Array
 
-__all__ = ["EXPORTS", "write_arrays", "write_faiss"]
+__all__ = ["EXPORTS", "check_export", "export_model", "write_arrays", "write_faiss"]
 
 EXPORTS = ("npy", "faiss")
 
 
+def export_model(model: str | Path, target: str | Path, to: str = "npy") -> None:
+    """Write the codebooks of a model folder for other programs, without items.
+
+    Parameters
+    ----------
+    model : str or Path
+        A model folder, of vectors or images; what is compared are its features.
+    target : str or Path
+        Must not exist yet.
+    to : {"npy", "faiss"}
+        A folder of arrays, or a trained, empty index of FAISS.
+
+    Raises
+    ------
+    FormatError, NotTrainedError
+        If the model folder is missing or damaged, or has no codebooks.
+    OptionError
+        If `to` is unknown or does not fit the model, or `target` exists or is not writable.
+    DependencyError
+        If FAISS is missing.
+    """
+    check_export(to)
+    codebooks = codebooks_of(read_model_folder(model))
+    write = write_arrays if to == "npy" else write_faiss
+    write(Path(target), codebooks)
+
+
+def check_export(to: str) -> None:
+    """Raise OptionError if there is no such export."""
+    if to not in EXPORTS:
+        raise OptionError(f"to must be one of {', '.join(EXPORTS)}, got {to!r}.")
+
+
 def write_arrays(
-    target: Path, codebooks: Codebooks, codes: Codes, ids: Int64Array, columns: pa.Table
+    target: Path,
+    codebooks: Codebooks,
+    codes: Codes | None = None,
+    ids: Int64Array | None = None,
+    columns: pa.Table | None = None,
 ) -> None:
-    """Write a folder of ``.npy`` arrays: ids, codes, codebooks; and the other columns as Parquet.
+    """Write a folder of ``.npy`` arrays as docs/export.md describes it, each part that is given.
 
     Raises
     ------
     OptionError
         If `target` exists or cannot be written.
     """
+    arrays: dict[str, Any] = {
+        "codebooks": codebooks.codebooks if codebooks.kind == "product" else codebooks.dense(),
+        "offset": codebooks.offset,  # (D,)
+        "rotation": codebooks.rotation,  # (D, D)
+        "ids": ids,
+        "codes": None if codes is None else codes.rows(),  # (N, M)
+    }
+    facts = {
+        "kind": "product" if codebooks.kind == "product" else "sum",
+        "metric": codebooks.metric,
+        "assignment": codebooks.assignment,
+        "n_items": 0 if codes is None else codes.n_items,
+        "n_levels": codebooks.n_levels,
+        "n_codewords": codebooks.n_codewords,
+        "dim": codebooks.dim,
+        "bits": codebooks.bits,
+    }
 
     def write(folder: Path) -> None:
-        np.save(folder / "ids.npy", ids)
-        np.save(folder / "codes.npy", codes.rows())  # (N, M)
-        np.save(folder / "codebooks.npy", _level_codebooks(codebooks))
-        for name in ("offset", "rotation"):
-            if getattr(codebooks, name) is not None:
-                np.save(folder / f"{name}.npy", getattr(codebooks, name))
-        pa.parquet.write_table(columns, folder / "items.parquet")
-        facts = {
-            "kind": "product" if codebooks.kind == "product" else "sum",
-            "metric": codebooks.metric,
-            "n_items": codes.n_items,
-            "n_levels": codes.n_levels,
-            "n_codewords": codes.n_codewords,
-        }
+        for name, array in arrays.items():
+            if array is not None:
+                np.save(folder / f"{name}.npy", np.ascontiguousarray(array))
+        if columns is not None:
+            pa.parquet.write_table(columns, folder / "items.parquet")
         (folder / "export.json").write_text(json.dumps(facts, indent=2) + "\n")
 
     _write_whole(target, write)
 
 
-def write_faiss(target: Path, codebooks: Codebooks, codes: Codes, ids: Int64Array) -> None:
-    """Write an index file for FAISS, with the same codes, ids and ranking.
+def write_faiss(
+    target: Path,
+    codebooks: Codebooks,
+    codes: Codes | None = None,
+    ids: Int64Array | None = None,
+) -> None:
+    """Write an index file for FAISS, with the same codes, ids and ranking; see `faiss_index`.
 
     Raises
     ------
@@ -64,62 +115,8 @@ def write_faiss(target: Path, codebooks: Codebooks, codes: Codes, ids: Int64Arra
     DependencyError
         If FAISS is missing.
     """
-    try:
-        import faiss
-    except ImportError as cause:
-        raise DependencyError("this export needs FAISS: pip install 'anybit[faiss]'.") from cause
-    index = faiss.IndexIDMap2(_empty_index(faiss, codebooks, codes.n_levels))
-    index.add_sa_codes(_faiss_codes(codebooks, codes), ids)
+    faiss, index = load_faiss(), faiss_index(codebooks, codes, ids)
     _write_whole(target, lambda draft: faiss.write_index(index, str(draft)), is_folder=False)
-
-
-def _level_codebooks(codebooks: Codebooks) -> Float32Array:
-    """Return the codewords of every level, scales applied: (M, K, D), or (M, K, D/M)."""
-    values: Float32Array = codebooks.codebooks
-    if codebooks.level_scales is None:
-        return values
-    scaled: Float32Array = codebooks.level_scales[:, None, None] * values[None]
-    return scaled
-
-
-def _empty_index(faiss: Any, codebooks: Codebooks, n_levels: int) -> Any:
-    if codebooks.metric == "cosine" or codebooks.rotation is not None:
-        raise OptionError(
-            "FAISS has no index for the cosine or for rotated product codes; export npy instead."
-        )
-    if codebooks.metric == "l2" and codebooks.offset is not None:
-        raise OptionError("FAISS cannot add an offset to codes under l2; export npy instead.")
-    n_bits = codebooks.n_codewords.bit_length() - 1
-    values = _level_codebooks(codebooks)
-    is_ip = codebooks.metric == "ip"
-    metric = faiss.METRIC_INNER_PRODUCT if is_ip else faiss.METRIC_L2
-    if codebooks.kind == "product":
-        index = faiss.IndexPQ(codebooks.dim, n_levels, n_bits, metric)
-        faiss.copy_array_to_vector(values.ravel(), index.pq.centroids)
-        index.is_trained = True
-    else:
-        quantizer = faiss.AdditiveQuantizer
-        kind = quantizer.ST_LUT_nonorm if is_ip else quantizer.ST_norm_float
-        index = faiss.IndexResidualQuantizer(codebooks.dim, n_levels, n_bits, metric, kind)
-        faiss.copy_array_to_vector(values.ravel(), index.rq.codebooks)
-        index.rq.is_trained = index.is_trained = True
-        index.rq.compute_codebook_tables()
-    return index
-
-
-def _faiss_codes(codebooks: Codebooks, codes: Codes) -> UInt8Array:
-    """Put codes (N, M) into bytes as FAISS does: the first level in the lowest bits.
-
-    Under l2 the squared norm follows, 32 bits of float, at the next bit.
-    """
-    n_bits = codebooks.n_codewords.bit_length() - 1
-    rows = codes.rows()
-    bits = (rows[:, :, None] >> np.arange(n_bits, dtype=np.uint8)) & np.uint8(1)  # (N, M, bits)
-    bits = bits.reshape(len(rows), -1)
-    if codebooks.metric == "l2" and codebooks.kind != "product":
-        norms = codebooks.sq_norms(codes).astype("<f4")[:, None].view(np.uint8)  # (N, 4)
-        bits = np.concatenate([bits, np.unpackbits(norms, axis=1, bitorder="little")], axis=1)
-    return np.packbits(bits, axis=1, bitorder="little")
 
 
 def _write_whole(target: Path, write: Callable[[Path], None], *, is_folder: bool = True) -> None:

@@ -12,18 +12,19 @@ import pyarrow as pa
 from PIL import Image
 
 from anybit.codes import Codebooks, codebooks_of, read_model_folder
+from anybit.collection.advising import AdviceSources, advise_store
 from anybit.collection.contact_sheet import draw_contact_sheet
 from anybit.collection.encoder import Encoder, backbone_name, load_encoder
 from anybit.collection.evaluation_input import gather_input
-from anybit.collection.export import EXPORTS, write_arrays, write_faiss
+from anybit.collection.export import check_export, write_arrays, write_faiss
 from anybit.collection.hits import Hits
 from anybit.collection.ingest import AddOptions
 from anybit.collection.live_index import LiveIndex
 from anybit.collection.manifest import MANIFEST_NAME, read_manifest
 from anybit.collection.query import query_features
 from anybit.data import Source, open_source
-from anybit.errors import FormatError, OptionError, ShapeError
-from anybit.evaluation import EvaluationInput
+from anybit.errors import FormatError, ShapeError
+from anybit.evaluation import Advice, AdviceOptions, EvaluationInput
 from anybit.search import Index, SearchResult
 from anybit.store import CodeStore, VerifyReport, VersionInfo, open_folder
 from anybit.types import Float32Array, Int64Array, ProgressCallback
@@ -213,7 +214,8 @@ class CollectionReader:
         target : str or Path
             Must not exist yet.
         to : {"npy", "faiss"}
-            A folder of arrays with ``items.parquet`` beside them, or an index file of FAISS.
+            A folder of arrays with ``items.parquet`` beside them, or an index file of FAISS; both
+            in docs/export.md.
 
         Raises
         ------
@@ -223,8 +225,7 @@ class CollectionReader:
             If FAISS is missing.
         """
         self._follow()
-        if to not in EXPORTS:
-            raise OptionError(f"to must be one of {', '.join(EXPORTS)}, got {to!r}.")
+        check_export(to)
         with self._store.frozen():
             ids, codes = self._store.codes()
             if to == "npy":
@@ -348,6 +349,37 @@ class CollectionReader:
         self._follow()
         self._check_dim(queries)
         return gather_input(queries, self.encoder, self._store, options, progress)
+
+    def advise(
+        self,
+        sources: AdviceSources | None = None,
+        options: AdviceOptions | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Advice:
+        """Measure quality, size and search time at every code length, and suggest one.
+
+        Without a source of queries they are drawn from the items, each left out of its own
+        ranking. What is true are the nearest items by features, where all items have them, and
+        class labels, where there are any (see `anybit.evaluation.advise`).
+
+        Parameters
+        ----------
+        sources : AdviceSources, optional
+            Of queries that are not items, and of the items' features where they are not stored.
+        options : AdviceOptions, optional
+        progress : callable, optional
+            Called with (rankings done, rankings in all).
+
+        Raises
+        ------
+        DataError
+            If there are neither features nor labels, or a source does not fit.
+        """
+        self._follow()
+        places = AdviceSources() if sources is None else sources
+        return advise_store(
+            self._store, lambda: self.encoder, self.codebooks, places, options, progress
+        )
 
     def info(self) -> dict[str, Any]:
         """Return what there is to know, as plain JSON values."""

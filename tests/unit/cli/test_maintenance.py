@@ -1,7 +1,8 @@
-"""delete, compact, verify, migrate and export, as a person calls them."""
+"""delete, compact, verify, migrate, export and import, as a person calls them."""
 
 import json
 
+import faiss
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -97,3 +98,44 @@ def test_migrate_and_export(shop, tmp_path):
     assert np.load(tmp_path / "out/codes.npy").shape == (50, 3)
     assert "npy, faiss" in run("export", shop, "--output", tmp_path / "o2", "--to", "x",
                                exit_code=2)["error"]["message"]  # fmt: skip
+
+
+def test_export_of_a_model_has_no_items(shop, tmp_path):
+    for to in ("npy", "faiss"):
+        assert run("export", tmp_path / "model", "--to", to, "--output", tmp_path / to) == {
+            "model": str(tmp_path / "model"), "output": str(tmp_path / to), "to": to, "n_items": 0,
+        }  # fmt: skip
+    assert np.load(tmp_path / "npy/codebooks.npy").shape == (2, 16, DIM)
+    index = faiss.read_index(str(tmp_path / "faiss"))
+    assert (index.is_trained, index.ntotal, index.d) == (True, 0, DIM)
+    refused = run("export", tmp_path / "model", "--to", "npy", "--output", tmp_path / "npy",
+                  exit_code=2)  # fmt: skip
+    assert "must not exist" in refused["error"]["message"]
+
+
+def test_export_to_faiss_and_back(shop, tmp_path):
+    run("export", shop, "--to", "faiss", "--output", tmp_path / "shop.faiss")
+    report = run("import", tmp_path / "shop.faiss", "--output", tmp_path / "back")
+    fingerprint = report.pop("model_fingerprint")
+    assert report == {
+        "index": str(tmp_path / "shop.faiss"), "collection": str(tmp_path / "back"), "n_items": 50,
+        "method": "rq", "metric": "ip", "bits": 8, "n_levels": 2, "n_codewords": 16, "dim": DIM,
+    }  # fmt: skip
+    assert run("info", tmp_path / "back")["model_fingerprint"] == fingerprint
+    np.save(tmp_path / "q.npy", np.float32([1, -1, 0.5, 0]))
+    hits = [run("search", one, tmp_path / "q.npy")["hits"] for one in (shop, tmp_path / "back")]
+    assert [hit["id"] for hit in hits[1]] == [hit["id"] for hit in hits[0]]
+    again = run("import", tmp_path / "shop.faiss", "--output", tmp_path / "back", exit_code=2)
+    assert "must not exist yet" in again["error"]["message"]
+    run("delete", tmp_path / "back", "--where", "id >= 0")
+    report = run("import", tmp_path / "shop.faiss", "--output", tmp_path / "back", "--overwrite")
+    assert report["n_items"] == 50
+
+
+def test_import_refuses_what_is_no_index(shop, tmp_path):
+    (tmp_path / "x").write_bytes(b"nothing")
+    for name in ("x", "missing"):
+        error = run("import", tmp_path / name, "--output", tmp_path / "back", exit_code=1)["error"]
+        assert error["type"] == "FormatError"
+        assert "must be an index file of FAISS" in error["message"]
+    assert not (tmp_path / "back").exists()

@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 
 import faiss
 import numpy as np
@@ -6,10 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from anybit.codes import Codebooks, ModelFolder, write_model_folder
-from anybit.collection import Collection
-from anybit.errors import OptionError
+from anybit.collection import Collection, export_model
+from anybit.errors import FormatError, OptionError
 
+faiss.omp_set_num_threads(1)
 DIM = 16
+DOCUMENT = Path(__file__).parents[3] / "docs/export.md"
 
 
 def collection(tmp_path, codebooks, n_items=200):
@@ -29,6 +33,10 @@ def values(*shape):
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
+def rotation():
+    return np.ascontiguousarray(np.linalg.qr(values(DIM, DIM))[0])
+
+
 @pytest.mark.parametrize("n_codewords", [2, 16, 256])
 @pytest.mark.parametrize(
     "codebooks",
@@ -38,8 +46,10 @@ def values(*shape):
         lambda k: Codebooks.shared(values(k, DIM), np.float32([1, 0.5, 0.2])),
         lambda k: Codebooks.product(values(4, k, DIM // 4)),
         lambda k: Codebooks.product(values(4, k, DIM // 4), metric="l2"),
+        lambda k: Codebooks.product(values(4, k, DIM // 4), rotation=rotation(), metric="l2"),
+        lambda k: Codebooks.stacked(values(3, k, DIM), offset=values(DIM), metric="l2"),
     ],
-    ids=["stacked", "stacked l2", "shared", "product", "product l2"],
+    ids=["stacked", "stacked l2", "shared", "product", "product l2", "rotated l2", "offset l2"],
 )
 def test_faiss_ranks_as_the_collection_does(tmp_path, codebooks, n_codewords):
     made = collection(tmp_path, codebooks(n_codewords))
@@ -54,28 +64,108 @@ def test_faiss_ranks_as_the_collection_does(tmp_path, codebooks, n_codewords):
     np.testing.assert_allclose(sign * scores, theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_arrays_and_columns_are_what_is_stored(tmp_path):
-    made = collection(tmp_path, Codebooks.shared(values(16, DIM), np.float32([1, 0.5])))
-    made.export(tmp_path / "arrays")
-    ids, codes = (np.load(tmp_path / "arrays" / f"{name}.npy") for name in ("ids", "codes"))
-    books = np.load(tmp_path / "arrays/codebooks.npy")
-    np.testing.assert_array_equal(ids, made.index().ids)
-    sums = books[0][codes[:, 0]] + books[1][codes[:, 1]]
+KINDS = {
+    "shared": lambda: Codebooks.shared(values(16, DIM), np.float32([1, 0.5]), offset=values(DIM)),
+    "stacked": lambda: Codebooks.stacked(values(3, 4, DIM)),
+    "product": lambda: Codebooks.product(values(4, 256, 4), offset=values(DIM)),
+    "rotated": lambda: Codebooks.product(values(4, 32, 4), rotation=rotation(), metric="l2"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_documented_arrays_give_the_reconstructions(tmp_path, kind):
+    made = collection(tmp_path, KINDS[kind]())
+    target = tmp_path / "arrays"
+    made.export(target)
+    facts = json.loads((target / "export.json").read_text())
+    assert facts == {
+        "kind": "product" if kind in ("product", "rotated") else "sum",
+        "metric": made.codebooks.metric,
+        "assignment": "l2",
+        "n_items": 200,
+        "n_levels": made.codebooks.n_levels,
+        "n_codewords": made.codebooks.n_codewords,
+        "dim": DIM,
+        "bits": made.codebooks.bits,
+    }
+    documented = {}
+    blocks = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    exec(next(text for text in blocks if "def reconstructions" in text), documented)
+    order = np.argsort(np.load(target / "ids.npy"))
     # One product more or less is rounded.
     np.testing.assert_allclose(
-        sums, made.codebooks.decode(made.index().codes), rtol=1e-5, atol=1e-6
-    )
-    assert pq.read_table(tmp_path / "arrays/items.parquet")["id"].to_pylist() == ids.tolist()
-    assert json.loads((tmp_path / "arrays/export.json").read_text())["n_items"] == 200
+        documented["reconstructions"](target, facts["kind"])[order],
+        made.codebooks.decode(made.index().codes), rtol=1e-5, atol=1e-5,
+    )  # fmt: skip
+    found = {path.name: np.load(path) for path in target.glob("*.npy")}
+    assert {name: array.dtype.str for name, array in found.items()} == {
+        "ids.npy": "<i8", "codes.npy": "|u1",
+        **{name: "<f4" for name in found if name not in ("ids.npy", "codes.npy")},
+    }  # fmt: skip
+    assert all(array.flags.c_contiguous for array in found.values())
+    rows = pq.read_table(target / "items.parquet")
+    assert rows["id"].to_pylist() == found["ids.npy"].tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_is_exported_without_items(tmp_path, kind):
+    made = collection(tmp_path, KINDS[kind]())
+    export_model(tmp_path / "model", tmp_path / "arrays")
+    made.export(tmp_path / "all")
+    names = {path.name for path in (tmp_path / "arrays").iterdir()}
+    assert names == {path.name for path in (tmp_path / "all").iterdir()} - {
+        "ids.npy", "codes.npy", "items.parquet",
+    }  # fmt: skip
+    for name in names - {"export.json"}:
+        assert (tmp_path / "arrays" / name).read_bytes() == (tmp_path / "all" / name).read_bytes()
+    assert json.loads((tmp_path / "arrays/export.json").read_text())["n_items"] == 0
+
+    export_model(tmp_path / "model", tmp_path / "empty.faiss", to="faiss")
+    empty = faiss.read_index(str(tmp_path / "empty.faiss"))
+    assert (empty.is_trained, empty.ntotal) == (True, 0)
+    x = np.random.default_rng(1).standard_normal((200, DIM)).astype(np.float32)
+    empty.add(x)  # encodes as we do
+    reconstructed = made.codebooks.decode(made.codebooks.encode(x))
+    # The offset is added first, and a rotation undone in another order of additions.
+    np.testing.assert_allclose(empty.reconstruct_n(0, 200), reconstructed, rtol=1e-4, atol=1e-4)
+    scores, ids = empty.search(x[:20], 10)
+    ours = np.einsum("qd,qkd->qk", x[:20], reconstructed[ids])
+    if kind == "rotated":
+        ours = ((x[:20, None] - reconstructed[ids]) ** 2).sum(axis=2)
+    np.testing.assert_allclose(scores, ours, rtol=1e-4, atol=1e-4)
+
+
+def test_an_exported_quantiser_is_small_and_may_follow_several_candidates(tmp_path):
+    made = collection(tmp_path, Codebooks.stacked(values(3, 16, DIM), metric="l2"))
+    export_model(tmp_path / "model", tmp_path / "empty.faiss", to="faiss")
+    index = faiss.read_index(str(tmp_path / "empty.faiss"))
+    assert index.rq.codebook_cross_products.size() == 0  # of 64 levels of 256, half a gigabyte
+    x = np.random.default_rng(1).standard_normal((200, DIM)).astype(np.float32)
+    errors = []
+    for index.rq.max_beam_size in (1, 8):
+        index.add(x)
+        errors.append(((index.reconstruct_n(index.ntotal - 200, 200) - x) ** 2).sum())
+    assert errors[1] < 0.99 * errors[0]
+    # Sums in another order.
+    own = ((made.codebooks.decode(made.codebooks.encode(x)) - x) ** 2).sum()
+    np.testing.assert_allclose(errors[0], own, rtol=1e-4)
 
 
 def test_what_cannot_be_exported_is_refused(tmp_path):
     made = collection(tmp_path, Codebooks.stacked(values(2, 16, DIM), metric="cosine"))
     with pytest.raises(OptionError, match="npy, faiss, got 'onnx'"):
         made.export(tmp_path / "x", to="onnx")
-    with pytest.raises(OptionError, match="no index for the cosine"):
+    with pytest.raises(OptionError, match=r"got cosine: .* Export npy, or train with another"):
         made.export(tmp_path / "x", to="faiss")
+    with pytest.raises(OptionError, match="npy, faiss, got 'onnx'"):
+        export_model(tmp_path / "model", tmp_path / "x", to="onnx")
+    with pytest.raises(OptionError, match="got cosine"):
+        export_model(tmp_path / "model", tmp_path / "x", to="faiss")
+    with pytest.raises(FormatError, match="must be a model folder"):
+        export_model(tmp_path, tmp_path / "x")
     (tmp_path / "there").mkdir()
     with pytest.raises(OptionError, match="must not exist"):
         made.export(tmp_path / "there")
+    with pytest.raises(OptionError, match="must not exist"):
+        export_model(tmp_path / "model", tmp_path / "there")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "shop", "there"]
