@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from anybit.cli.add import add
+from anybit.cli.advise import advise
 from anybit.cli.bench import bench_app
 from anybit.cli.compact import compact
 from anybit.cli.create import create
@@ -14,6 +15,7 @@ from anybit.cli.delete import delete
 from anybit.cli.demo import demo
 from anybit.cli.evaluate import evaluate
 from anybit.cli.export import export
+from anybit.cli.import_index import import_index
 from anybit.cli.info import info
 from anybit.cli.migrate import migrate
 from anybit.cli.search import search
@@ -38,10 +40,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 _COMMANDS = (
-    demo, train, create, add, search, evaluate, info, delete, compact, verify, migrate, export,
+    demo, train, create, add, search, evaluate, advise, info, delete, compact, verify, migrate,
+    export,
 )  # fmt: skip
 for _function in _COMMANDS:
     app.command()(_function)
+app.command("import")(import_index)  # a word that no Python function can have as its name
 app.add_typer(bench_app, name="bench")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from anybit.cli.advise import advise_model
 from anybit.cli.command import command, int_list
 from anybit.cli.console import Console
 from anybit.cli.source_flags import SourceFlags, open_said
@@ -24,9 +25,9 @@ __all__ = ["TrainFlags", "train", "train_model"]
 class TrainFlags:
     """What to learn, with which network, for how long."""
 
-    method: Annotated[str, typer.Option(help="drq.")] = "drq"
+    method: Annotated[str, typer.Option(help="drq, dqn, dqn2+ or dqnip.")] = "drq"
     bits: Annotated[
-        int, typer.Option(help="Length of the full code; every prefix is a code, too.")
+        int, typer.Option(help="Length of the full code; with drq every prefix is a code, too.")
     ] = 32
     n_codewords: Annotated[
         int,
@@ -58,7 +59,10 @@ class TrainFlags:
     ] = None
     epochs: Annotated[
         str | None,
-        typer.Option(help="Epochs of the three stages, such as 10,1,5; else the preset's."),
+        typer.Option(
+            help="Epochs of the three stages of drq, such as 10,1,5; of dqn one number; else the "
+            "preset's."
+        ),
     ] = None
     batch_size: Annotated[int | None, typer.Option(help="Else the preset's.")] = None
     learning_rate: Annotated[float | None, typer.Option(help="Else the preset's.")] = None
@@ -68,7 +72,7 @@ class TrainFlags:
             help="flip_crop, flip_shift (thumbnails), flip, crop, shift (writing) or none."
         ),
     ] = "flip_crop"
-    metric: Annotated[str, typer.Option(help="ip, l2 or cosine.")] = "ip"
+    metric: Annotated[str | None, typer.Option(help="ip, l2 or cosine; else the preset's.")] = None
     seed: Annotated[int, typer.Option(help="The same seed gives the same codes here.")] = 0
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto"
     n_devices: Annotated[int, typer.Option("--devices", help="Processes to train with.")] = 1
@@ -97,16 +101,17 @@ class TrainFlags:
             )
         return options
 
-    def _epochs(self) -> tuple[int, ...] | None:
+    def _epochs(self) -> tuple[int, ...] | int | None:
         if self.epochs is None:
             return None
         epochs = int_list(self.epochs, "--epochs")
-        if len(epochs) != 3 or min(epochs) < 0:
+        if min(epochs) < 0 or (len(epochs) != 3 and (self.method == "drq" or len(epochs) != 1)):
+            wanted = "three numbers, one for each stage"
             raise typer.BadParameter(
-                f"must be three numbers, one for each stage, got {self.epochs!r}.",
+                f"must be {wanted if self.method == 'drq' else 'one number'}, got {self.epochs!r}.",
                 param_hint="--epochs",
             )
-        return epochs
+        return epochs[0] if len(epochs) == 1 else epochs
 
 
 @command
@@ -124,6 +129,9 @@ def train(
     is_overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a model that is there.")
     ] = False,
+    is_advised: Annotated[
+        bool, typer.Option("--advise", help="Then tell how many bits are enough for this source.")
+    ] = False,
 ) -> None:
     """Learn sequential codes, write a model folder.
 
@@ -134,8 +142,11 @@ def train(
     model = train_model(
         items, options, output, console, is_resume=is_resume, is_overwrite=is_overwrite
     )
+    advice: dict[str, Any] = {}
+    if is_advised and model.fingerprint:  # only the process that has saved has one
+        advice = {"advice": advise_model(output, items, console, flags.device).to_dict()}
     console.result(
-        {"model": str(output), "fingerprint": model.fingerprint, **model.summary},
+        {"model": str(output), "fingerprint": model.fingerprint, **model.summary, **advice},
         f"{output}: a model of {flags.bits} bits, fingerprint {model.fingerprint[:12]}",
     )
 

@@ -1,5 +1,7 @@
 """Metrics over ranked relevance, evaluation of every code length, plots and the report."""
 
+from anybit.evaluation.advice import AdviceInput, AdviceOptions, advise
+from anybit.evaluation.advice_result import Advice, LengthAdvice
 from anybit.evaluation.average_precision import map_at, map_at_query_relevant, map_full
 from anybit.evaluation.curves import (
     PrecisionRecallCurve,
@@ -17,17 +19,22 @@ from anybit.evaluation.ties import TieInterval, map_under_ties
 
 __all__ = [
     "DEFINITIONS",
+    "Advice",
+    "AdviceInput",
+    "AdviceOptions",
     "Evaluation",
     "EvaluationInput",
     "EvaluationOptions",
     "ExampleHit",
     "ExampleHits",
     "ExampleQuery",
+    "LengthAdvice",
     "LengthResult",
     "Measure",
     "PrecisionRecallCurve",
     "TableRow",
     "TieInterval",
+    "advise",
     "evaluate",
     "map_at",
     "map_at_query_relevant",

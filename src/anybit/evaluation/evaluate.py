@@ -225,7 +225,9 @@ def _prepare(data: EvaluationInput, options: EvaluationOptions) -> tuple[_Task, 
         precision_at=ranks,
     )
     if options.bits is None:
-        levels = tuple(range(1, codes.n_levels + 1))
+        # Subspaces of a product code are no prefixes: there is one length.
+        shortest = codes.n_levels if data.codebooks.kind == "product" else 1
+        levels = tuple(range(shortest, codes.n_levels + 1))
     else:
         levels = tuple(sorted({codes.cut(bits).n_levels for bits in options.bits}))
     queries = np.ascontiguousarray(data.query_features, dtype=np.float32)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["PLOTS", "Theme", "draw", "save_plots"]
+__all__ = ["LIGHT", "PLOTS", "Theme", "draw", "dressed", "painted", "save_plots"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,21 @@ def draw(evaluation: Evaluation, name: str, kind: str, theme: Theme = LIGHT) -> 
     DependencyError
         If matplotlib is not installed.
     """
+
+    def paint(figure: Figure) -> None:
+        PLOTS[name](evaluation, dressed(figure.add_subplot(), theme), theme)
+
+    return painted(paint, kind, theme)
+
+
+def painted(paint: Callable[[Figure], None], kind: str, theme: Theme = LIGHT) -> bytes:
+    """Return what a function paints on an empty figure as the bytes of a PNG or SVG file.
+
+    Raises
+    ------
+    DependencyError
+        If matplotlib is not installed.
+    """
     try:
         import matplotlib
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -72,9 +87,7 @@ def draw(evaluation: Evaluation, name: str, kind: str, theme: Theme = LIGHT) -> 
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=(7.2, 4.4), layout="constrained", facecolor=theme.background)
         FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
-        _dress(axes, theme)
-        PLOTS[name](evaluation, axes, theme)
+        paint(figure)
         return _bytes(figure, kind)
 
 
@@ -87,7 +100,8 @@ def _bytes(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def _dress(axes: Axes, theme: Theme) -> None:
+def dressed(axes: Axes, theme: Theme) -> Axes:
+    """Give axes the colours of a theme."""
     axes.set_facecolor(theme.background)
     axes.grid(visible=True, color=theme.grid, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -97,6 +111,7 @@ def _dress(axes: Axes, theme: Theme) -> None:
     axes.tick_params(which="both", colors=theme.ink, length=0)
     for text in (axes.xaxis.label, axes.yaxis.label):
         text.set_color(theme.ink)
+    return axes
 
 
 def _title(axes: Axes, theme: Theme, text: str) -> None:
