@@ -14,7 +14,7 @@ import torch
 
 from anybit.data import Preprocessor, Source
 from anybit.evaluation import EvaluationInput, EvaluationOptions, evaluate
-from anybit.models import DRQ
+from anybit.models import DQN, DRQ, load_model
 from anybit.training import TrainOptions, train
 
 __all__ = ["add_training_arguments", "features_of", "map_at", "options_of", "trained"]
@@ -63,18 +63,18 @@ def options_of(args: argparse.Namespace, bits: int, n_codewords: int) -> TrainOp
     )
 
 
-def trained(source: Source, options: TrainOptions, folder: Path) -> DRQ:
+def trained(source: Source, options: TrainOptions, folder: Path) -> DRQ | DQN:
     """Return the model of `folder`; train it first, or go on, where it is not there yet."""
     if not folder.exists():
         train(source, options, output=folder, resume=True, progress=_say_progress)
-    model = DRQ.from_pretrained(folder)
+    model = load_model(folder)
     named = model.summary["options"]
     for name in ("weights", "label_vectors"):
         named[name] = named[name] and Path(named[name]).name
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def features_of(model: DRQ, source: Source) -> np.ndarray:
+def features_of(model: DRQ | DQN, source: Source) -> np.ndarray:
     """Return the features of a source, (N, D) float32."""
     preprocessor = Preprocessor.from_dict(model.preprocessor)
     parts = []

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from anybit.codes import Codebooks, Codes
     from anybit.collection import Collection
     from anybit.evaluation import evaluate
-    from anybit.models import DRQ
+    from anybit.models import DQN, DRQ
     from anybit.search import Index
     from anybit.training import train
 
     __version__: str
 
 __all__ = [
+    "DQN",
     "DRQ",
     "Codebooks",
     "Codes",
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 _ROOM_OF = {
+    "DQN": "anybit.models",
     "DRQ": "anybit.models",
     "Codebooks": "anybit.codes",
     "Codes": "anybit.codes",

@@ -21,6 +21,7 @@ def test_anybit_offers_these_names():
         "Codebooks",
         "Codes",
         "Collection",
+        "DQN",
         "DRQ",
         "Index",
         "__version__",

@@ -1,8 +1,12 @@
-"""Torch modules: backbones, the head of the papers, the recurrent quantiser, and DRQ itself."""
+"""Torch modules: backbones, heads, the two quantisers, DRQ and DQN."""
 
 from anybit.models.backbones import Backbone, BackboneConfig, build_backbone
+from anybit.models.dqn import DQN, DQNConfig, DQNVariant
 from anybit.models.drq import DRQ, DRQConfig
 from anybit.models.head import ConcatHead
+from anybit.models.image_model import ImageModel
+from anybit.models.loading import load_model
+from anybit.models.product import ProductConfig, ProductOutput, ProductQuantization
 from anybit.models.recurrent import (
     QuantizerConfig,
     RecurrentOutput,
@@ -11,14 +15,22 @@ from anybit.models.recurrent import (
 from anybit.models.resnet_small import ResNetSmall
 
 __all__ = [
+    "DQN",
     "DRQ",
     "Backbone",
     "BackboneConfig",
     "ConcatHead",
+    "DQNConfig",
+    "DQNVariant",
     "DRQConfig",
+    "ImageModel",
+    "ProductConfig",
+    "ProductOutput",
+    "ProductQuantization",
     "QuantizerConfig",
     "RecurrentOutput",
     "RecurrentQuantization",
     "ResNetSmall",
     "build_backbone",
+    "load_model",
 ]

@@ -1,5 +1,6 @@
-"""Training: losses, presets, the three stages, checkpoints and logs."""
+"""Training: losses, presets, the loop that every method goes through, checkpoints and logs."""
 
+from anybit.training.dqn_presets import DQN_PRESETS, DQNLossOptions, DQNPreset
 from anybit.training.losses import (
     adaptive_margin_loss,
     cosine_softmax_loss,
@@ -14,10 +15,17 @@ from anybit.training.options import (
     Preset,
     TrainOptions,
 )
+from anybit.training.pairwise_losses import (
+    pairwise_cosine_loss,
+    pairwise_inner_product_loss,
+)
 from anybit.training.train import train
 
 __all__ = [
+    "DQN_PRESETS",
     "PRESETS",
+    "DQNLossOptions",
+    "DQNPreset",
     "LossOptions",
     "OptimizerOptions",
     "Preset",
@@ -26,6 +34,8 @@ __all__ = [
     "cosine_softmax_loss",
     "distortion_losses",
     "joint_central_loss",
+    "pairwise_cosine_loss",
+    "pairwise_inner_product_loss",
     "train",
     "triplet_loss",
 ]

@@ -11,7 +11,8 @@ from torch import Tensor
 from anybit.models import DRQ
 from anybit.training.optimizers import (
     learning_rate_factor,
-    make_optimizers,
+    make_network_optimizer,
+    make_quantizer_optimizer,
     set_learning_rates,
 )
 from anybit.training.options import OptimizerOptions
@@ -83,7 +84,10 @@ def tune_head(
         model.head.intermediate.reset_parameters()
         model.head.embedding.reset_parameters()
         objective.start_proxies()
-    optimizers = make_optimizers(model, objective, schedule.update, is_head_only=True)
+    optimizers = (
+        make_network_optimizer(model, objective, schedule.update, is_head_only=True),
+        make_quantizer_optimizer(model, schedule.update),
+    )
     model.head.train()
     for epoch in range(n_epochs):
         is_last = epoch >= n_epochs - schedule.n_last

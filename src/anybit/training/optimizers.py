@@ -6,19 +6,28 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from anybit.models import DRQ
+from anybit.models import DQN, DRQ
 from anybit.training.options import OptimizerOptions
 
-__all__ = ["learning_rate_factor", "make_optimizers", "set_learning_rates"]
+__all__ = [
+    "learning_rate_factor",
+    "make_network_optimizer",
+    "make_quantizer_optimizer",
+    "set_learning_rates",
+]
 
 
-def make_optimizers(
-    model: DRQ, objective: nn.Module, options: OptimizerOptions, *, is_head_only: bool = False
-) -> tuple[Optimizer, Optimizer]:
-    """Return the network's optimiser and the quantiser's (always Adam).
+def make_network_optimizer(
+    model: DRQ | DQN,
+    objective: nn.Module,
+    options: OptimizerOptions,
+    *,
+    is_head_only: bool = False,
+) -> Optimizer:
+    """Return the optimiser of backbone, head and the objective's own parameters.
 
-    The first leaves the backbone out when `is_head_only`. Each parameter group remembers its base
-    rate as ``initial_lr``.
+    The backbone is left out when `is_head_only`. Each parameter group remembers its base rate as
+    ``initial_lr``.
     """
     rate = options.learning_rate
     backbone_rate = rate * (options.pretrained_factor if model.is_backbone_pretrained else 1.0)
@@ -41,30 +50,27 @@ def make_optimizers(
                         "weight_decay": decay,
                     }
                 )
-    network: Optimizer
     if options.kind == "sgd":
-        network = torch.optim.SGD(groups, momentum=0.9, nesterov=True)
-    elif options.kind == "adamw":
-        network = torch.optim.AdamW(groups)
-    else:
-        network = torch.optim.Adam(groups)
-    quantizer_rate = options.quantizer_learning_rate
-    quantizer = torch.optim.Adam(
-        [
-            {
-                "params": list(model.quantizer.parameters()),
-                "lr": quantizer_rate,
-                "initial_lr": quantizer_rate,
-            }
-        ]
+        return torch.optim.SGD(groups, momentum=0.9, nesterov=True)
+    if options.kind == "adamw":
+        return torch.optim.AdamW(groups)
+    return torch.optim.Adam(groups)
+
+
+def make_quantizer_optimizer(model: DRQ, options: OptimizerOptions) -> Optimizer:
+    """Return the optimiser of codebook and scales: Adam, whatever the network's is."""
+    rate = options.quantizer_learning_rate
+    return torch.optim.Adam(
+        [{"params": list(model.quantizer.parameters()), "lr": rate, "initial_lr": rate}]
     )
-    return network, quantizer
 
 
 def learning_rate_factor(step: int, n_steps: int, schedule: str) -> float:
     """Return the factor on the base rates at a step counted from 0."""
     if schedule == "step":
         return float(0.9 ** (step // 10_000))
+    if schedule == "halving":
+        return float(0.5 ** (step // 500))
     if schedule == "one_cycle":
         warm_up = max(1, round(0.15 * n_steps))
         if step < warm_up:

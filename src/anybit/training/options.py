@@ -1,25 +1,30 @@
-"""What can be chosen about training, and the three presets."""
+"""What can be chosen about training, and the three presets of DRQ."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
+from anybit.baselines import METHODS as VECTOR_METHODS
 from anybit.codes import bits_per_level
 from anybit.data import SourceOptions
 from anybit.errors import OptionError
 
 __all__ = [
     "AUGMENTATIONS",
+    "IMAGE_METHODS",
     "PRESETS",
     "Augmentation",
     "LossOptions",
     "OptimizerOptions",
     "Preset",
     "TrainOptions",
+    "overridden",
     "preset_named",
 ]
+
+IMAGE_METHODS = ("drq", "dqn", "dqn2+", "dqnip")
 
 Augmentation = Literal["flip_crop", "flip_shift", "flip", "crop", "shift", "none"]
 AUGMENTATIONS: tuple[Augmentation, ...] = get_args(Augmentation)
@@ -82,8 +87,9 @@ class OptimizerOptions:
         Learning rate of new biases, relative to that of new weights.
     quantizer_learning_rate : float
     weight_decay : float
-    schedule : {"constant", "step", "one_cycle"}
-        ``step``: times 0.9 every 10,000 steps (authors' code).
+    schedule : {"constant", "step", "halving", "one_cycle"}
+        ``step``: times 0.9 every 10,000 steps (DRQ's authors' code); ``halving``: times 0.5 every
+        500 steps (DQN's).
     is_batch_norm_frozen : bool
         Keep the statistics of a pretrained backbone's batch normalisation. True in all presets: the
         paper's AlexNet has none, and weights whose normalisation is folded lose what they learned.
@@ -95,13 +101,13 @@ class OptimizerOptions:
     bias_factor: float = 1.0
     quantizer_learning_rate: float = 1e-3
     weight_decay: float = 0.0
-    schedule: Literal["constant", "step", "one_cycle"] = "constant"
+    schedule: Literal["constant", "step", "halving", "one_cycle"] = "constant"
     is_batch_norm_frozen: bool = False
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A named bundle of every choice in which paper and authors' code differ.
+    """A named bundle of every choice in which DRQ's paper and its authors' code differ.
 
     Parameters
     ----------
@@ -232,7 +238,8 @@ class TrainOptions:
     Parameters
     ----------
     method : str
-        ``drq``.
+        ``drq``, ``dqn``, ``dqn2+`` or ``dqnip`` for images; for vectors one of
+        `anybit.baselines.METHODS`, ``drq`` among them.
     bits : int
         Length of the full code: levels times log2 of the codewords.
     n_codewords : int
@@ -255,8 +262,9 @@ class TrainOptions:
         Side of the square input.
     input_mean, input_std : float or None
         Normalisation of RGB in [0, 1], where the weights want another one than the network's own.
-    epochs : tuple of int or None
-        Of the three stages; None: the preset's.
+    epochs : tuple of int, int or None
+        Of the three stages of DRQ; of DQN all its epochs, one number or a tuple to be summed.
+        None: the preset's.
     batch_size : int or None
     learning_rate : float or None
         Of new layers.
@@ -270,7 +278,9 @@ class TrainOptions:
     augmentation : {"flip_crop", "flip_shift", "flip", "crop", "shift", "none"}
         See `Augmenter`. ``shift`` suits thumbnails; leave the flip out for writing and other
         pictures with a reading direction.
-    metric : {"ip", "l2", "cosine"}
+    metric : {"ip", "l2", "cosine"} or None
+        How queries are compared with reconstructions; None: the preset's, ``ip`` where it says
+        nothing.
     source : SourceOptions or None
         Column names and the like, where `train` is given a path.
     checkpoint_seconds : float
@@ -290,7 +300,7 @@ class TrainOptions:
     input_px: int | None = None
     input_mean: float | None = None
     input_std: float | None = None
-    epochs: tuple[int, int, int] | None = None
+    epochs: tuple[int, int, int] | int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
     seed: int = 0
@@ -298,13 +308,14 @@ class TrainOptions:
     n_devices: int = 1
     precision: str = "32-true"
     augmentation: Augmentation = "flip_crop"
-    metric: Literal["ip", "l2", "cosine"] = "ip"
+    metric: Literal["ip", "l2", "cosine"] | None = None
     source: SourceOptions | None = None
     checkpoint_seconds: float = 120.0
 
     def __post_init__(self) -> None:
-        if self.method != "drq":
-            raise OptionError(f"method must be drq, got {self.method!r}.")
+        known = dict.fromkeys((*IMAGE_METHODS, *VECTOR_METHODS))
+        if self.method not in known:
+            raise OptionError(f"method must be one of {', '.join(known)}, got {self.method!r}.")
         step = bits_per_level(self.n_codewords)
         if self.bits <= 0 or self.bits % step or not 1 <= self.bits // step <= 16:
             raise OptionError(
@@ -317,10 +328,22 @@ class TrainOptions:
                 f"augmentation must be one of {', '.join(AUGMENTATIONS)}, "
                 f"got {self.augmentation!r}."
             )
+        self._check_epochs()
         for name in ("batch_size", "learning_rate", "input_px"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise OptionError(f"{name} must be above 0, got {value}.")
+
+    def _check_epochs(self) -> None:
+        if self.epochs is None:
+            return
+        if self.method == "drq" and (isinstance(self.epochs, int) or len(self.epochs) != 3):
+            raise OptionError(
+                f"epochs of drq must be three numbers, one for each stage, got {self.epochs}."
+            )
+        stages = (self.epochs,) if isinstance(self.epochs, int) else self.epochs
+        if min(stages) < 0:
+            raise OptionError(f"epochs must be 0 or more, got {self.epochs}.")
 
     @property
     def n_levels(self) -> int:
@@ -328,26 +351,44 @@ class TrainOptions:
         return self.bits // bits_per_level(self.n_codewords)
 
     def resolved_preset(self) -> Preset:
-        """Return the preset with the overrides and options of this run put in."""
-        preset = preset_named(self.preset)
-        for name, value in self.preset_overrides.items():
-            if not hasattr(preset, name):
-                raise OptionError(f"preset_overrides must name fields of Preset, got {name!r}.")
-            current = getattr(preset, name)
-            if isinstance(current, dict):
-                value = {**current, **value}
-            elif isinstance(value, dict):
-                value = replace(current, **value)
-            preset = replace(preset, **{name: value})
-        if self.epochs is not None:
+        """Return DRQ's preset with the overrides and options of this run put in."""
+        preset = overridden(preset_named(self.preset), self)
+        if isinstance(self.epochs, tuple):
             preset = replace(preset, epochs=self.epochs)
-        if self.batch_size is not None:
-            preset = replace(preset, batch_size=self.batch_size)
-        if self.learning_rate is not None:
-            rate = self.learning_rate
-            preset = replace(
-                preset,
-                scratch=replace(preset.scratch, learning_rate=rate),
-                fine_tune=replace(preset.fine_tune, learning_rate=rate),
-            )
         return preset
+
+
+P = TypeVar("P")
+
+
+def overridden(preset: P, options: TrainOptions) -> P:
+    """Return a method's preset with the overrides, batch size and learning rate of a run put in.
+
+    Raises
+    ------
+    OptionError
+        If an override names no field of the preset.
+    """
+    changed: Any = preset
+    for name, value in options.preset_overrides.items():
+        if not hasattr(changed, name):
+            raise OptionError(
+                f"preset_overrides must name fields of {type(preset).__name__}, got {name!r}."
+            )
+        current = getattr(changed, name)
+        if isinstance(current, dict):
+            value = {**current, **value}
+        elif isinstance(value, dict):
+            value = replace(current, **value)
+        changed = replace(changed, **{name: value})
+    if options.batch_size is not None:
+        changed = replace(changed, batch_size=options.batch_size)
+    if options.learning_rate is not None:
+        rate = options.learning_rate
+        changed = replace(
+            changed,
+            scratch=replace(changed.scratch, learning_rate=rate),
+            fine_tune=replace(changed.fine_tune, learning_rate=rate),
+        )
+    result: P = changed
+    return result

@@ -1,4 +1,4 @@
-"""The three stages of DRQ: which losses count at which epoch."""
+"""Stages of a run, and the three of DRQ: which losses count at which epoch."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = ["STAGES", "Objective", "Stage", "stage_at"]
 
 @dataclass(frozen=True)
 class Stage:
-    """One of the three stages.
+    """One of the stages of a run.
 
     Parameters
     ----------
     name : str
     number : int
-        1 to 3.
+        Counted from 1.
     """
 
     name: str
@@ -39,10 +39,10 @@ class Stage:
 STAGES = (Stage("features", 1), Stage("one level", 2), Stage("all levels", 3))
 
 
-def stage_at(epoch: int, epochs: tuple[int, int, int]) -> Stage:
-    """Return the stage of an epoch, both counted from 0."""
+def stage_at(epoch: int, epochs: tuple[int, ...], stages: tuple[Stage, ...] = STAGES) -> Stage:
+    """Return the stage of an epoch counted from 0, where stages take so many epochs each."""
     end = 0
-    for stage, length in zip(STAGES, epochs, strict=True):
+    for stage, length in zip(stages, epochs, strict=True):
         end += length
         if epoch < end:
             return stage
@@ -50,7 +50,7 @@ def stage_at(epoch: int, epochs: tuple[int, int, int]) -> Stage:
 
 
 class Objective(nn.Module):
-    """The sum of losses of a stage.
+    """The sum of losses of a stage of DRQ.
 
     Parameters
     ----------

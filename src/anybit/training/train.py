@@ -6,21 +6,35 @@ import logging
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
-from anybit.baselines import RecurrentFitOptions, VectorQuantizer, train_on_vectors
+from anybit.baselines import VectorQuantizer, train_on_vectors
 from anybit.codes import check_writable
 from anybit.data import Labels, Preprocessor, Source, open_source
 from anybit.errors import DataError, OptionError
-from anybit.models import DRQ, BackboneConfig, DRQConfig, QuantizerConfig
+from anybit.models import (
+    DQN,
+    DRQ,
+    BackboneConfig,
+    DQNConfig,
+    DQNVariant,
+    DRQConfig,
+    ProductConfig,
+    QuantizerConfig,
+)
 from anybit.training.augment import Augmenter
+from anybit.training.dqn_presets import dqn_preset
+from anybit.training.dqn_training import DQNTraining
+from anybit.training.drq_training import DRQTraining
 from anybit.training.images import TrainingImages
 from anybit.training.label_vectors import load_label_vectors, orthogonal_label_vectors
 from anybit.training.loop import TrainingData, TrainingRun, make_fabric
-from anybit.training.options import TrainOptions
+from anybit.training.method import Method
+from anybit.training.options import IMAGE_METHODS, TrainOptions
+from anybit.training.plain_images import PlainImages
 from anybit.types import ProgressCallback
 
 __all__ = ["train"]
@@ -37,8 +51,8 @@ def train(
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
     **settings: Any,
-) -> DRQ | VectorQuantizer:
-    """Train a model: DRQ on labelled images, or a recurrent quantiser on plain vectors.
+) -> DRQ | DQN | VectorQuantizer:
+    """Train a model: DRQ or DQN on labelled images, or a recurrent quantiser on plain vectors.
 
     Parameters
     ----------
@@ -58,8 +72,8 @@ def train(
 
     Returns
     -------
-    DRQ or VectorQuantizer
-        Both have ``save_pretrained`` and ``export_codebooks``.
+    DRQ, DQN or VectorQuantizer
+        All have ``save_pretrained`` and ``export_codebooks``.
 
     Raises
     ------
@@ -108,18 +122,17 @@ def _train_vectors(
     overwrite: bool,
     progress: ProgressCallback | None,
 ) -> VectorQuantizer:
-    """Fit the recurrent quantiser to fixed features."""
+    """Fit a quantiser to fixed features."""
     if options.backbone not in ("none", TrainOptions.backbone):
         raise OptionError(f"vectors need no backbone, got {options.backbone!r}. Leave it out.")
     model = train_on_vectors(
         source.vectors(0, len(source)),
-        RecurrentFitOptions(
-            n_levels=options.n_levels,
-            n_codewords=options.n_codewords,
-            metric=options.metric,
-            seed=options.seed,
-        ),
+        options.method,
         progress,
+        n_levels=options.n_levels,
+        n_codewords=options.n_codewords,
+        metric=options.metric or "ip",
+        seed=options.seed,
     )
     if target is not None:
         model.save_pretrained(target, overwrite=overwrite)
@@ -132,13 +145,17 @@ def _train_images(
     folder: Path | None,
     resume: bool,
     progress: ProgressCallback | None,
-) -> tuple[DRQ, bool]:
-    """Train DRQ on labelled images; say whether this process is the one that saves."""
+) -> tuple[DRQ | DQN, bool]:
+    """Train a network on labelled images; say whether this process is the one that saves."""
+    if options.method not in IMAGE_METHODS:
+        raise OptionError(
+            f"method must be one of {', '.join(IMAGE_METHODS)} for images, got {options.method!r}."
+        )
     labels = _labels_of(source)
     fabric = make_fabric(options)
     fabric.launch()
     torch.manual_seed(options.seed)
-    model = DRQ(_config(options), weights=options.weights, is_pretrained=options.is_pretrained)
+    model = _new_model(options)
     size = model.input_px
     preprocessor = Preprocessor(size_px=size, resize_px=size, mean=model.mean, std=model.std)
     max_bad = options.source.max_bad if options.source else 0.01
@@ -149,12 +166,9 @@ def _train_images(
         Augmenter(options.augmentation, size, model.mean, model.std),
         Augmenter("none", size, model.mean, model.std),
     )
-    dim = model.config.head_dims[1]
-    if options.label_vectors is None:
-        vectors = orthogonal_label_vectors(labels.n_classes, dim, options.seed)
-    else:
-        vectors = load_label_vectors(options.label_vectors, labels.n_classes, dim)
-    run = TrainingRun(model, data, vectors, options, fabric, folder)
+    model = model.to(memory_format=torch.channels_last).to(fabric.device)
+    method = _method(model, options, data)
+    run = TrainingRun(method, data, options, fabric, folder)
     if resume and not run.resume():
         _log.info("no checkpoint yet: starting from the beginning")
     run.run(progress)
@@ -167,15 +181,9 @@ def _train_images(
     return model, bool(fabric.is_global_zero)
 
 
-def _config(options: TrainOptions) -> DRQConfig:
+def _new_model(options: TrainOptions) -> DRQ | DQN:
     """Put preset and options together."""
-    preset = options.resolved_preset()
-    quantizer = {
-        "n_levels": options.n_levels,
-        "n_codewords": options.n_codewords,
-        "metric": options.metric,
-        **preset.quantizer,
-    }
+    sizes = {"n_levels": options.n_levels, "n_codewords": options.n_codewords}
     backbone = BackboneConfig(
         options.backbone,
         options.input_px,
@@ -183,7 +191,37 @@ def _config(options: TrainOptions) -> DRQConfig:
         options.input_mean,
         options.input_std,
     )
-    return DRQConfig(backbone, QuantizerConfig(**quantizer), **preset.head)
+    if options.method == "drq":
+        drq = options.resolved_preset()
+        recurrent = {**sizes, "metric": options.metric or "ip", **drq.quantizer}
+        return DRQ(
+            DRQConfig(backbone, QuantizerConfig(**recurrent), **drq.head),
+            weights=options.weights,
+            is_pretrained=options.is_pretrained,
+        )
+    dqn, variant = dqn_preset(options), cast("DQNVariant", options.method)
+    product = {**sizes, "has_rotation": options.method == "dqn2+", **dqn.quantizer}
+    if options.metric is not None:
+        product["metric"] = options.metric
+    return DQN(
+        DQNConfig(backbone, ProductConfig(**product), variant=variant, **dqn.head),
+        weights=options.weights,
+        is_pretrained=options.is_pretrained,
+    )
+
+
+def _method(model: DRQ | DQN, options: TrainOptions, data: TrainingData) -> Method:
+    """Return what trains the model."""
+    plain = PlainImages(model, data.images, data.plain, options.seed)
+    labels = data.labels
+    if isinstance(model, DQN):
+        return DQNTraining(model, options, plain, len(labels))
+    dim = model.config.head_dims[1]
+    if options.label_vectors is None:
+        vectors = orthogonal_label_vectors(labels.n_classes, dim, options.seed)
+    else:
+        vectors = load_label_vectors(options.label_vectors, labels.n_classes, dim)
+    return DRQTraining(model, vectors, options, plain, labels)
 
 
 def _labels_of(source: Source) -> Labels:
@@ -199,13 +237,8 @@ def _labels_of(source: Source) -> Labels:
 
 def _summary(run: TrainingRun, options: TrainOptions, labels: Labels) -> dict[str, Any]:
     """Say what was trained on what, in JSON values."""
-    scales: list[float] = run.model.quantizer.level_scales().tolist()
-    warnings = [
-        f"level {level} has the scale {scale:.4f}: it adds nothing or turns the codewords round"
-        for level, scale in enumerate(scales)
-        if scale < 0.02
-    ]
-    for warning in warnings:
+    report = run.method.report()
+    for warning in report["warnings"]:
         _log.warning("%s", warning)
     plain = asdict(options)
     plain = {k: str(v) if isinstance(v, Path) else v for k, v in plain.items() if k != "source"}
@@ -218,8 +251,6 @@ def _summary(run: TrainingRun, options: TrainOptions, labels: Labels) -> dict[st
         "n_steps": run.n_steps,
         "training_s": round(run.seconds, 1),
         "epochs": list(run.preset.epochs),
-        "level_scales": scales,
-        "last_fit": run.fit_report,
         "is_backbone_pretrained": run.model.is_backbone_pretrained,
-        "warnings": warnings,
+        **report,
     }

@@ -1,0 +1,159 @@
+"""What every model on images does alike: features, model folder, and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from anybit.codes import Codebooks, ModelFolder, read_model_folder, write_model_folder
+from anybit.errors import FormatError
+from anybit.models.backbones import BackboneConfig, build_backbone
+from anybit.models.product import ProductQuantization
+from anybit.models.recurrent import RecurrentQuantization
+from anybit.types import Float32Array
+
+__all__ = ["ImageModel", "ModelConfig"]
+
+
+class ModelConfig(Protocol):
+    """Architecture of a model: a frozen dataclass that JSON can hold."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def backbone(self) -> BackboneConfig:
+        """The network before the head."""
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any]) -> Self:
+        """Read what ``dataclasses.asdict`` wrote to JSON."""
+
+
+class ImageModel(nn.Module):
+    """A backbone, to which a method adds ``head`` and ``quantizer``.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    weights : Path, optional
+        Local file with the backbone's pretrained weights.
+    is_pretrained : bool
+        Fetch pretrained weights (needs network access).
+
+    Attributes
+    ----------
+    methods : tuple of str
+        Names in config.json that this class reads.
+    backbone : Module
+        Image (B, 3, H, W) to feature (B, D_b).
+    backbone_dim : int
+        D_b.
+    input_px, mean, std
+        What the backbone takes.
+    preprocessor, class_names, summary, fingerprint
+        Of the model folder.
+    """
+
+    methods: ClassVar[tuple[str, ...]] = ()
+    config_class: ClassVar[type[Any]]
+    config: ModelConfig
+    head: nn.Module
+    quantizer: RecurrentQuantization | ProductQuantization
+
+    def __init__(
+        self, config: ModelConfig, *, weights: Path | None = None, is_pretrained: bool = False
+    ) -> None:
+        super().__init__()
+        built = build_backbone(config.backbone, weights, is_pretrained=is_pretrained)
+        self.input_px, self.mean, self.std = built.input_px, built.mean, built.std
+        self.is_backbone_pretrained = built.is_pretrained
+        self.backbone_dim = built.dim
+        self.backbone = built.module
+        self.preprocessor: dict[str, Any] | None = None
+        self.class_names: tuple[str, ...] | None = None
+        self.summary: dict[str, Any] = {}
+        self.fingerprint = ""
+
+    @property
+    def method(self) -> str:
+        """Name of the method, as in config.json."""
+        return self.methods[0]
+
+    def vectors(self, images: Tensor) -> Tensor:
+        """Map images (B, 3, H, W) to the vectors that are quantised, (B, D)."""
+        raise NotImplementedError
+
+    @torch.inference_mode()
+    def features(self, images: Float32Array) -> Float32Array:
+        """Return the vectors x of preprocessed images.
+
+        Parameters
+        ----------
+        images : ndarray of shape (B, 3, H, W), float32
+            As the model's preprocessor makes them.
+
+        Returns
+        -------
+        ndarray of shape (B, D), float32
+        """
+        self.eval()
+        device = next(self.parameters()).device
+        batch = torch.from_numpy(images).to(device)
+        x = self.vectors(batch.contiguous(memory_format=torch.channels_last))
+        return x.float().cpu().numpy()
+
+    def export_codebooks(self) -> Codebooks:
+        """Return the codebooks as NumPy values, for encoding and search without torch."""
+        return self.quantizer.export_codebooks()
+
+    def save_pretrained(self, path: str | Path, *, overwrite: bool = False) -> str:
+        """Write the model folder (see `anybit.codes.ModelFolder`); return its fingerprint."""
+        own = {k: v for k, v in self.state_dict().items() if not k.startswith("quantizer.")}
+        tensors = {k: v.detach().cpu().contiguous().numpy() for k, v in own.items()}
+        config = {
+            "method": self.method,
+            "architecture": asdict(self.config),
+            "backbone": self.config.backbone.to_dict(),
+            "class_names": list(self.class_names) if self.class_names else None,
+        }
+        folder = ModelFolder(config, tensors, self.preprocessor, self.summary)
+        codebooks = self.export_codebooks()
+        self.fingerprint = write_model_folder(path, folder, codebooks, overwrite=overwrite)
+        return self.fingerprint
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> Self:
+        """Read a model folder that `save_pretrained` wrote.
+
+        Raises
+        ------
+        FormatError
+            If the folder is damaged, or holds another method.
+        """
+        return cls.of_folder(read_model_folder(path), path)
+
+    @classmethod
+    def of_folder(cls, folder: ModelFolder, path: str | Path) -> Self:
+        """Make the model of a folder that was read from `path`; see `from_pretrained`."""
+        method = folder.config.get("method")
+        if method not in cls.methods or "architecture" not in folder.config:
+            raise FormatError(f"{path} must hold a {cls.__name__} model, got {method!r}.")
+        model = cls(cls.config_class.from_dict(folder.config["architecture"]))
+        tensors, settings = dict(folder.tensors), folder.config["codebooks"]
+        arrays = {k[10:]: tensors.pop(k) for k in list(tensors) if k.startswith("codebooks.")}
+        model.quantizer.set_codebooks(Codebooks.from_tensors(arrays, settings))
+        state = {k: torch.from_numpy(v.copy()) for k, v in tensors.items()}
+        state |= {f"quantizer.{k}": v for k, v in model.quantizer.state_dict().items()}
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as cause:
+            raise FormatError(f"{path} holds weights of another network: {cause}") from cause
+        model.preprocessor, model.summary = folder.preprocessor, folder.summary
+        names = folder.config.get("class_names")
+        model.class_names = tuple(names) if names else None
+        model.fingerprint = folder.fingerprint
+        return model.eval().to(memory_format=torch.channels_last)

@@ -1,0 +1,194 @@
+"""How DRQ is trained: the losses of its three stages, and its codebook between the epochs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from anybit.baselines import RecurrentFitOptions, fit_recurrent
+from anybit.data import Labels
+from anybit.models import DRQ
+from anybit.training.head_tuning import HeadSchedule, tune_head
+from anybit.training.method import Batch
+from anybit.training.optimizers import make_quantizer_optimizer
+from anybit.training.options import Preset, TrainOptions
+from anybit.training.plain_images import PlainImages
+from anybit.training.stages import Objective, Stage, stage_at
+from anybit.types import Float32Array
+
+__all__ = ["DRQTraining"]
+
+_START_IMAGES = 10_000
+_REFIT_IMAGES = 100_000
+_OFFSET_MOMENTUM = 0.01
+# A level that takes off less than 2 % of what the first one does, has collapsed.
+_SMALL_SCALE = 0.02
+
+
+class DRQTraining:
+    """Deep Recurrent Quantization, as the training loop sees it (`Method`).
+
+    Parameters
+    ----------
+    model : DRQ
+        On its device.
+    label_vectors : ndarray of shape (C, D_z), float32
+    options : TrainOptions
+    images : PlainImages
+    labels : Labels
+
+    References
+    ----------
+    Song et al., IJCAI 2019, section 3 (as reconstructed).
+    """
+
+    def __init__(
+        self,
+        model: DRQ,
+        label_vectors: Float32Array,
+        options: TrainOptions,
+        images: PlainImages,
+        labels: Labels,
+    ) -> None:
+        self.model, self.images, self.labels = model, images, labels
+        self.preset: Preset = options.resolved_preset()
+        self.seed = options.seed
+        self.device = model.quantizer.codebook.device
+        self.objective = Objective(
+            self.preset.losses, torch.from_numpy(label_vectors), model.head.dim
+        ).to(self.device)
+        is_pretrained = model.is_backbone_pretrained
+        self.update = self.preset.fine_tune if is_pretrained else self.preset.scratch
+        self.optimizers: tuple[Optimizer, ...] = (make_quantizer_optimizer(model, self.update),)
+        shape = (model.config.quantizer.n_levels, model.config.quantizer.n_codewords)
+        self.usage = torch.zeros(shape, dtype=torch.int64, device=self.device)
+        self.fit_report: dict[str, Any] = {}
+        self._last: tuple[Tensor, Tensor] | None = None  # x and codes of the last step
+
+    def stage_at(self, epoch: int) -> Stage:
+        """Return the stage of an epoch counted from 0."""
+        return stage_at(epoch, self.preset.epochs)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Start the quantiser from features before the first epoch that quantises."""
+        if epoch == self.preset.epochs[0] and self.preset.is_started_from_data:
+            self._fit_quantizer(self.images.vectors(_START_IMAGES)[1])
+
+    def losses(self, batch: Batch, stage: Stage, step: int) -> dict[str, Tensor]:
+        """Return the weighted losses of a stage; see `Objective`."""
+        x, z = batch.outputs
+        losses = self.objective.similarity(x, z, batch.labels)
+        self._last = None
+        if stage.number > 1:
+            quantization, codes = self.objective.quantization(x, self.model.quantizer, stage, step)
+            losses |= quantization
+            self._last = (x.detach(), codes)
+        return losses
+
+    def after_step(self) -> None:
+        """Count the use of codewords, and let the offset follow the features."""
+        if self._last is None:
+            return
+        x, codes = self._last
+        for level, plane in enumerate(codes):
+            self.usage[level] += torch.bincount(plane, minlength=self.usage.shape[1])
+        if self.model.quantizer.config.has_offset and self.preset.losses.is_end_to_end:
+            self.model.quantizer.offset.lerp_(x.mean(dim=0), _OFFSET_MOMENTUM)
+
+    def end_epoch(self, stage: Stage, step: int) -> dict[str, Any]:
+        """Report the epoch and revive dead codewords."""
+        values: dict[str, Any] = {}
+        if stage.number > 1:
+            values["usage"] = (self.usage > 0).float().mean(dim=1).tolist()
+            values["level_scales"] = self.model.quantizer.level_scales().tolist()
+            if self.preset.is_started_from_data:
+                values["n_revived"] = self._revive(step)
+        self.usage.zero_()
+        return values
+
+    @torch.no_grad()
+    def _revive(self, step: int) -> int:
+        """Move codewords that no level used in the epoch to features of the last batch."""
+        dead = torch.nonzero(self.usage.sum(dim=0) == 0).flatten()
+        if len(dead) == 0 or self._last is None:
+            return 0
+        x, _ = self._last
+        generator = torch.Generator().manual_seed(self.seed + step)
+        rows = torch.randint(len(x), (len(dead),), generator=generator)
+        quantizer = self.model.quantizer
+        quantizer.codebook[dead] = x[rows.to(dead.device)] - quantizer.offset
+        return len(dead)
+
+    def finish(self, batch_size: int) -> None:
+        """Train a new head, or fit the quantiser once more, where the preset asks for it."""
+        if self.preset.head_epochs:
+            self._tune_head(batch_size)
+        elif self.preset.is_refitted:
+            self._fit_quantizer(self.images.vectors(_REFIT_IMAGES)[1])
+
+    def _tune_head(self, batch_size: int) -> None:
+        """Train a new head on the backbone's features of the pictures as they are."""
+        rows, parts = [], []
+        for positions, images in self.images.batches(_REFIT_IMAGES):
+            with torch.no_grad():
+                parts.append(self.model.backbone(images).float())
+            rows.append(positions)
+        features = torch.cat(parts)
+        labels = torch.from_numpy(self.labels.multi_hot(np.concatenate(rows)))
+        tune_head(
+            self.model,
+            self.objective,
+            features,
+            labels.to(self.device),
+            HeadSchedule(self.update, self.preset.head_epochs, batch_size, self.seed),
+            lambda x: self._fit_quantizer(x.cpu().numpy()),
+        )
+        if self.preset.is_refitted:
+            with torch.no_grad():
+                self._fit_quantizer(self.model.head(features)[0].cpu().numpy())
+
+    def _fit_quantizer(self, features: Float32Array) -> None:
+        """Fit codebook, scales and offset to features x (N, D)."""
+        config = self.model.config.quantizer
+        fitted = fit_recurrent(
+            features,
+            RecurrentFitOptions(
+                n_levels=config.n_levels,
+                n_codewords=config.n_codewords,
+                has_offset=config.has_offset,
+                seed=self.seed,
+            ),
+        )
+        self.model.quantizer.set_codebooks(fitted.codebooks)
+        self.fit_report = {
+            "n_features": len(features),
+            "distortion_per_level": fitted.distortion_per_level.tolist(),
+            "usage_per_level": fitted.usage_per_level.tolist(),
+            "perplexity_per_level": fitted.perplexity_per_level.tolist(),
+        }
+
+    def report(self) -> dict[str, Any]:
+        """Say which scales came out, and which levels collapsed."""
+        scales: list[float] = self.model.quantizer.level_scales().tolist()
+        warnings = [
+            f"level {level} has the scale {scale:.4f}: it adds nothing or turns the codewords round"
+            for level, scale in enumerate(scales)
+            if scale < _SMALL_SCALE
+        ]
+        return {"level_scales": scales, "last_fit": self.fit_report, "warnings": warnings}
+
+    def state(self) -> dict[str, Any]:
+        """Return the quantiser's optimiser and the codewords used in this epoch."""
+        return {
+            "quantizer_optimizer": self.optimizers[0].state_dict(),
+            "usage": self.usage.cpu(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.optimizers[0].load_state_dict(state["quantizer_optimizer"])
+        self.usage = state["usage"].to(self.device)
