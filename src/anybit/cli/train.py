@@ -25,7 +25,13 @@ __all__ = ["TrainFlags", "train", "train_model"]
 class TrainFlags:
     """What to learn, with which network, for how long."""
 
-    method: Annotated[str, typer.Option(help="drq, dqn, dqn2+ or dqnip.")] = "drq"
+    method: Annotated[
+        str,
+        typer.Option(
+            help="Images: drq (auto), dqn, dqn2+, dqnip. Vectors: rq (auto), rq-greedy, sq, lsq, "
+            "pq, opq, vq, drq, drq-beam, drq-rotated."
+        ),
+    ] = "auto"
     bits: Annotated[
         int, typer.Option(help="Length of the full code; with drq every prefix is a code, too.")
     ] = 32
@@ -105,10 +111,13 @@ class TrainFlags:
         if self.epochs is None:
             return None
         epochs = int_list(self.epochs, "--epochs")
-        if min(epochs) < 0 or (len(epochs) != 3 and (self.method == "drq" or len(epochs) != 1)):
-            wanted = "three numbers, one for each stage"
+        if min(epochs) < 0 or (
+            len(epochs) != 3 and (self.method in ("auto", "drq") or len(epochs) != 1)
+        ):
+            is_drq = self.method in ("auto", "drq")
+            wanted = "three numbers, one for each stage" if is_drq else "one number"
             raise typer.BadParameter(
-                f"must be {wanted if self.method == 'drq' else 'one number'}, got {self.epochs!r}.",
+                f"must be {wanted}, got {self.epochs!r}.",
                 param_hint="--epochs",
             )
         return epochs[0] if len(epochs) == 1 else epochs

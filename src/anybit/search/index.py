@@ -128,6 +128,8 @@ class Index:
         bits: int | None = None,
         where: BoolArray | Int64Array | None = None,
         n_threads: int = 1,
+        *,
+        is_symmetric: bool = False,
     ) -> SearchResult:
         """Return the `k` best items of every query.
 
@@ -144,6 +146,9 @@ class Index:
         n_threads : int
             Queries, or the items where there are few queries, are spread over this many threads.
             The answer stays the same.
+        is_symmetric : bool
+            Compare the codes of the queries with those of the items (SQD), instead of the queries
+            themselves (AQD): less exact, for queries of which only the code is known.
 
         Raises
         ------
@@ -158,6 +163,10 @@ class Index:
         if k < 1 or n_threads < 1:
             raise OptionError(f"k and n_threads must be at least 1, got {k} and {n_threads}.")
         searcher = self._searcher(bits)
+        if is_symmetric:
+            codes = self.codebooks.encode(queries)
+            own = codes if bits is None else codes.cut(bits)
+            queries = self.codebooks.decode(own)
         allowed = None if where is None else self._allowed(where)
         n_allowed = len(self) if allowed is None else int(np.count_nonzero(allowed))
         found, scores = searcher.best(queries, min(k, n_allowed), allowed, n_threads)

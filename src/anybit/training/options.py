@@ -238,8 +238,8 @@ class TrainOptions:
     Parameters
     ----------
     method : str
-        ``drq``, ``dqn``, ``dqn2+`` or ``dqnip`` for images; for vectors one of
-        `anybit.baselines.METHODS`, ``drq`` among them.
+        ``auto`` takes ``drq`` for images and ``rq`` for vectors. Else ``drq``, ``dqn``, ``dqn2+``
+        or ``dqnip`` for images; for vectors one of `anybit.baselines.METHODS`.
     bits : int
         Length of the full code: levels times log2 of the codewords.
     n_codewords : int
@@ -287,7 +287,7 @@ class TrainOptions:
         Write a checkpoint at the first step after this time, and after every epoch.
     """
 
-    method: str = "drq"
+    method: str = "auto"
     bits: int = 32
     n_codewords: int = 256
     backbone: str = "resnet-small"
@@ -313,7 +313,7 @@ class TrainOptions:
     checkpoint_seconds: float = 120.0
 
     def __post_init__(self) -> None:
-        known = dict.fromkeys((*IMAGE_METHODS, *VECTOR_METHODS))
+        known = dict.fromkeys(("auto", *IMAGE_METHODS, *VECTOR_METHODS))
         if self.method not in known:
             raise OptionError(f"method must be one of {', '.join(known)}, got {self.method!r}.")
         step = bits_per_level(self.n_codewords)
@@ -337,13 +337,32 @@ class TrainOptions:
     def _check_epochs(self) -> None:
         if self.epochs is None:
             return
-        if self.method == "drq" and (isinstance(self.epochs, int) or len(self.epochs) != 3):
+        if self.method in ("auto", "drq") and (
+            isinstance(self.epochs, int) or len(self.epochs) != 3
+        ):
             raise OptionError(
                 f"epochs of drq must be three numbers, one for each stage, got {self.epochs}."
             )
         stages = (self.epochs,) if isinstance(self.epochs, int) else self.epochs
         if min(stages) < 0:
             raise OptionError(f"epochs must be 0 or more, got {self.epochs}.")
+
+    def for_kind(self, kind: str) -> TrainOptions:
+        """Return the options with the method for images or vectors put in.
+
+        Raises
+        ------
+        OptionError
+            If the method does not take such items.
+        """
+        if self.method == "auto":
+            return replace(self, method="drq" if kind == "images" else "rq")
+        methods = IMAGE_METHODS if kind == "images" else VECTOR_METHODS
+        if self.method not in methods:
+            raise OptionError(
+                f"method must be one of {', '.join(methods)} for {kind}, got {self.method!r}."
+            )
+        return self
 
     @property
     def n_levels(self) -> int:

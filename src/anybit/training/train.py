@@ -33,7 +33,7 @@ from anybit.training.images import TrainingImages
 from anybit.training.label_vectors import load_label_vectors, orthogonal_label_vectors
 from anybit.training.loop import TrainingData, TrainingRun, make_fabric
 from anybit.training.method import Method
-from anybit.training.options import IMAGE_METHODS, TrainOptions
+from anybit.training.options import TrainOptions
 from anybit.training.plain_images import PlainImages
 from anybit.types import ProgressCallback
 
@@ -52,7 +52,7 @@ def train(
     progress: ProgressCallback | None = None,
     **settings: Any,
 ) -> DRQ | DQN | VectorQuantizer:
-    """Train a model: DRQ or DQN on labelled images, or a recurrent quantiser on plain vectors.
+    """Train a model: DRQ or DQN on labelled images, or a quantiser on plain vectors.
 
     Parameters
     ----------
@@ -98,6 +98,7 @@ def train(
     _log.info("%s", opened.describe())
     if len(opened) == 0:
         raise DataError(f"the source must hold at least one item, got none in {source}.")
+    options = options.for_kind(opened.kind)
     if opened.kind == "vectors":
         return _train_vectors(opened, options, target, overwrite or resume, progress)
     folder = None if target is None else target.with_name(target.name + ".run")
@@ -147,10 +148,6 @@ def _train_images(
     progress: ProgressCallback | None,
 ) -> tuple[DRQ | DQN, bool]:
     """Train a network on labelled images; say whether this process is the one that saves."""
-    if options.method not in IMAGE_METHODS:
-        raise OptionError(
-            f"method must be one of {', '.join(IMAGE_METHODS)} for images, got {options.method!r}."
-        )
     labels = _labels_of(source)
     fabric = make_fabric(options)
     fabric.launch()

@@ -131,6 +131,18 @@ def test_train_on_vectors_writes_a_model(shop, tmp_path):
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["model"] == str(out)
     assert (out / "model.safetensors").is_file()
+    assert json.loads((out / "config.json").read_text())["method"] == "rq"
+
+
+@pytest.mark.parametrize("method", ["sq", "pq", "opq", "lsq", "drq", "drq-rotated"])
+def test_every_method_of_vectors_makes_a_collection(shop, tmp_path, method):
+    out, npz = tmp_path / "model", shop / "items.npz"
+    flags = ["--codewords", 4, "--bits", 4, "--method", method, "-q"]
+    assert run("train", npz, "-o", out, *flags).exit_code == 0
+    assert run("create", tmp_path / "c", "--model", out).exit_code == 0
+    result = run("add", tmp_path / "c", npz, "--json")
+    assert json.loads(result.stdout)["n_added"] > 0
+    assert json.loads((out / "config.json").read_text())["method"] == method
 
 
 def test_demo_never_replaces_a_folder_that_is_not_its_own(tmp_path):

@@ -183,3 +183,23 @@ def test_a_read_only_memory_map_is_searched_in_place(tmp_path, n_codewords):
     found = index.search(_queries(5), k=7)
     np.testing.assert_array_equal(found.ids, expected.ids)
     np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+@pytest.mark.parametrize("kind", ["product", "stacked"])
+def test_symmetric_distances_are_those_of_two_codes(rng, metric, kind):
+    shape = (3, 8, 2) if kind == "product" else (3, 8, 6)
+    values = rng.normal(size=shape).astype(np.float32)
+    codebooks = getattr(Codebooks, kind)(values, metric=metric)
+    vectors, queries = (rng.normal(size=(n, 6)).astype(np.float32) for n in (200, 5))
+    codes = codebooks.encode(vectors)
+    found = Index(codebooks, codes).search(queries, 200, is_symmetric=True)
+    items, asked = codebooks.decode(codes), codebooks.decode(codebooks.encode(queries))
+    distances = ((asked[:, None] - items[None]) ** 2).sum(axis=2)
+    expected = asked @ items.T if metric == "ip" else -distances
+    ordered = np.sort(expected, axis=1)[:, ::-1]
+    np.testing.assert_allclose(found.scores, ordered, atol=1e-4)
+    rows = np.arange(5)[:, None]
+    np.testing.assert_allclose(expected[rows, found.ids], ordered, atol=1e-4)
+    asymmetric = Index(codebooks, codes).search(queries, 200).scores
+    assert np.abs(asymmetric - found.scores).max() > 0.1

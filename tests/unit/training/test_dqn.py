@@ -272,7 +272,7 @@ def test_epochs_of_drq_stay_three(options):
 
 
 def test_unknown_method_is_refused(options):
-    with pytest.raises(OptionError, match="must be one of drq, dqn, dqn2"):
+    with pytest.raises(OptionError, match="must be one of auto, drq, dqn, dqn2"):
         replace(options, method="dpq")
 
 
