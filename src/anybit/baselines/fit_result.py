@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,20 @@ class FitResult:
     n_revived: int
     history: tuple[float, ...]
     warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        codebooks: Codebooks,
+        features: Float32Array,
+        history: Iterable[float],
+        n_revived: int = 0,
+        warnings: tuple[str, ...] = (),
+    ) -> FitResult:
+        """Measure codebooks on vectors (N, D)."""
+        report = report_levels(codebooks, features)
+        levels = (report.distortions, report.usages, report.perplexities)
+        return cls(codebooks, *levels, n_revived, tuple(history), warnings)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from anybit.baselines.features import check_features
-from anybit.baselines.fit_result import FitResult, report_levels
+from anybit.baselines.fit_result import FitResult
 from anybit.baselines.options import FitOptions
 from anybit.codes import Codebooks
 from anybit.errors import DependencyError
@@ -78,10 +77,7 @@ def fit_local_search(
         import faiss
     except ImportError as cause:
         raise DependencyError("this method needs FAISS: pip install 'anybit[faiss]'.") from cause
-    features = check_features(features, options.n_codewords)
-    train = options.sample(features)
-    offset = options.offset_of(train)
-    centred = train if offset is None else train - offset
+    features, centred, offset = options.prepared(features)
     n_bits = options.n_codewords.bit_length() - 1
     quantizer = faiss.LocalSearchQuantizer(centred.shape[1], options.n_levels, n_bits)
     quantizer.train_iters = options.n_rounds
@@ -94,15 +90,8 @@ def fit_local_search(
     )
     if progress is not None:
         progress(1, 1)
-    report = report_levels(made, features)
-    return FitResult(
-        made,
-        report.distortions,
-        report.usages,
-        report.perplexities,
-        0,
-        (float(report.distortions[-1]),),
-    )
+    fitted = FitResult.of(made, features, ())
+    return replace(fitted, history=(float(fitted.distortion_per_level[-1]),))
 
 
 def _ordered(codebooks: Float32Array) -> Float32Array:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from anybit.baselines.features import check_features
 from anybit.errors import OptionError
 from anybit.types import METRICS, Float32Array, Metric
 
@@ -72,6 +73,21 @@ class FitOptions:
         if not self.has_offset:
             return None
         return np.asarray(features.mean(axis=0, dtype=np.float64), dtype=np.float32)
+
+    def prepared(
+        self, features: Float32Array
+    ) -> tuple[Float32Array, Float32Array, Float32Array | None]:
+        """Return vectors (N, D) as float32, those to learn from less the offset, and the offset.
+
+        Raises
+        ------
+        ShapeError, DTypeError, DataError
+            If the vectors are not (N, D) finite numbers with N >= K.
+        """
+        features = check_features(features, self.n_codewords)
+        train = self.sample(features)
+        offset = self.offset_of(train)
+        return features, train if offset is None else train - offset, offset
 
     def kmeans(self, level: int) -> dict[str, Any]:
         """Return the k-means settings of a level."""

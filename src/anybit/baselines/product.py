@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from anybit.baselines.features import check_features
-from anybit.baselines.fit_result import FitResult, report_levels
+from anybit.baselines.fit_result import FitResult
 from anybit.baselines.kmeans import KMeansOptions, fit_kmeans
 from anybit.baselines.options import FitOptions
 from anybit.codes import Codebooks
@@ -78,16 +77,13 @@ def fit_product(
     "Optimized product quantization", CVPR 2013 (the non-parametric variant).
     """
     options = options or ProductFitOptions()
-    features = check_features(features, options.n_codewords)
+    features, centred, offset = options.prepared(features)
     dim = features.shape[1]
     if dim % options.n_levels:
         raise OptionError(
             f"the dimension must be a multiple of the {options.n_levels} levels (subspaces) of a "
             f"product quantiser, got {dim}. Use a number of levels that divides it."
         )
-    train = options.sample(features)
-    offset = options.offset_of(train)
-    centred = train if offset is None else train - offset
     rotation = _rotation(centred, options) if options.has_rotation else None
     if rotation is not None:
         centred = centred @ rotation
@@ -104,10 +100,7 @@ def fit_product(
     made = Codebooks.product(
         np.stack(codebooks), rotation=rotation, offset=offset, metric=options.metric
     )
-    report = report_levels(made, features)
-    return FitResult(
-        made, report.distortions, report.usages, report.perplexities, n_revived, tuple(history)
-    )
+    return FitResult.of(made, features, history, n_revived)
 
 
 def _rotation(centred: Float32Array, options: ProductFitOptions) -> Float32Array:

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from anybit.baselines.features import check_features
-from anybit.baselines.fit_result import FitResult, report_levels
+from anybit.baselines.fit_result import FitResult
 from anybit.baselines.kmeans import KMeansOptions, fit_kmeans
+from anybit.baselines.options import FitOptions
 from anybit.baselines.recurrent_adam import AdamOptions, fit_by_adam
 from anybit.baselines.recurrent_steps import (
     Encoding,
@@ -22,7 +22,7 @@ from anybit.baselines.recurrent_steps import (
 )
 from anybit.codes import BeamRule, Codebooks
 from anybit.errors import OptionError
-from anybit.types import METRICS, Float32Array, Metric, ProgressCallback
+from anybit.types import Float32Array, ProgressCallback
 
 __all__ = ["RecurrentFitOptions", "fit_recurrent"]
 
@@ -31,20 +31,11 @@ _SMALL_SCALE = 0.02
 
 
 @dataclass(frozen=True)
-class RecurrentFitOptions:
-    """How `fit_recurrent` learns.
+class RecurrentFitOptions(FitOptions):
+    """How `fit_recurrent` learns; see `FitOptions` for the rest.
 
     Parameters
     ----------
-    n_levels : int
-        Levels M, 1 to 16 in practice.
-    n_codewords : int
-        Codewords K: a power of two from 2 to 256.
-    metric : {"ip", "l2", "cosine"}
-        Stored in the codebooks for searching; the fit is by squared error with every metric.
-    has_offset : bool
-        Take the mean off first and add it to every reconstruction. Without it the first level
-        spends itself on the mean.
     optimizer : {"als", "adam"}
         Alternating least squares, or Adam on mini-batches. ALS has no rate to tune and kept the
         scales positive on all data tried. Adam, at its best rate for the data, ended 0.4 to 3.5 %
@@ -59,57 +50,34 @@ class RecurrentFitOptions:
         ALS stops when a pass lowers the objective by less than this share of it.
     level_weights : tuple of float, optional
         Weight of each prefix's distortion, M numbers >= 0, the last > 0. All 1 when left out.
-    max_train : int or None
-        Learn from at most this many vectors, drawn at random. None uses all.
     beam_size : int
         Codes of a vector that are kept at each level when it is encoded, by ALS in learning, too;
         1 is greedy. The weight of shorter prefixes is the mean of their `level_weights`.
     adam : AdamOptions
         Learning rate and batch size; ALS ignores them.
-    seed : int
-        The same seed, vectors, machine and thread count give the same codebook.
     """
 
-    n_levels: int = 8
-    n_codewords: int = 256
-    metric: Metric = "ip"
-    has_offset: bool = True
+    n_iterations: int = 30
+    max_train: int | None = 262_144
     optimizer: Literal["als", "adam"] = "als"
     start: Literal["split", "kmeans"] = "split"
-    n_iterations: int = 30
     tolerance: float = 1e-5
     level_weights: tuple[float, ...] | None = None
-    max_train: int | None = 262_144
     beam_size: int = 1
     adam: AdamOptions = field(default_factory=AdamOptions)
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.n_levels < 1 or self.n_iterations < 1:
-            raise OptionError(
-                "n_levels and n_iterations must be at least 1, "
-                f"got {self.n_levels} and {self.n_iterations}."
-            )
-        if not 2 <= self.n_codewords <= 256 or self.n_codewords & (self.n_codewords - 1):
-            raise OptionError(
-                f"n_codewords must be a power of two from 2 to 256, got {self.n_codewords}. "
-                "Use 16 (4 bits per level) or 256 (8 bits per level)."
-            )
+        super().__post_init__()
         if self.beam_size < 1 or (self.beam_size > 1 and self.optimizer == "adam"):
             raise OptionError(
                 f"beam_size must be at least 1, and 1 with adam, got {self.beam_size}."
             )
-        choices = (("metric", METRICS), ("optimizer", ("als", "adam")))
-        for name, allowed in (*choices, ("start", ("split", "kmeans"))):
+        choices = (("optimizer", ("als", "adam")), ("start", ("split", "kmeans")))
+        for name, allowed in choices:
             if getattr(self, name) not in allowed:
                 raise OptionError(
                     f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}."
                 )
-        if self.max_train is not None and self.max_train < self.n_codewords:
-            raise OptionError(
-                f"max_train must be at least n_codewords = {self.n_codewords}, "
-                f"got {self.max_train}. Raise it, or pass None to use all vectors."
-            )
         weights = np.asarray(self.weights)
         is_fit = np.isfinite(weights).all() and (weights >= 0).all()
         if len(weights) != self.n_levels or not is_fit or weights[-1] <= 0:
@@ -192,15 +160,8 @@ def fit_recurrent(
     ('shared', 12)
     """
     options = options or RecurrentFitOptions()
-    features = check_features(features, options.n_codewords)
+    features, train, offset = options.prepared(features)
     rng = np.random.default_rng(options.seed)
-    train = features
-    if options.max_train is not None and options.max_train < len(features):
-        train = features[np.sort(rng.permutation(len(features))[: options.max_train])]
-    offset = None
-    if options.has_offset:
-        offset = train.mean(axis=0, dtype=np.float64).astype(np.float32)  # (D,)
-        train = train - offset
     codebook, scales = _start(train, options)
     if options.optimizer == "als":
         trained = _fit_by_least_squares(train, codebook, scales, options, progress)
@@ -222,16 +183,8 @@ def fit_recurrent(
         beam_size=options.beam_size,
         prefix_weight=options.rule.prefix_weight if options.beam_size > 1 else 0.0,
     )
-    levels = report_levels(codebooks, features)
-    return FitResult(
-        codebooks,
-        levels.distortions,
-        levels.usages,
-        levels.perplexities,
-        trained.n_revived,
-        trained.history,
-        _symptoms(trained.scales),
-    )
+    symptoms = _symptoms(trained.scales)
+    return FitResult.of(codebooks, features, trained.history, trained.n_revived, symptoms)
 
 
 def _start(

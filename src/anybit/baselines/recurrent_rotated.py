@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anybit.baselines.features import check_features, one_hot_sums
-from anybit.baselines.fit_result import FitResult, report_levels
+from anybit.baselines.features import one_hot_sums
+from anybit.baselines.fit_result import FitResult
 from anybit.baselines.options import FitOptions
 from anybit.baselines.recurrent import RecurrentFitOptions, fit_recurrent
 from anybit.codes import Codebooks
@@ -90,10 +90,7 @@ def fit_rotated(
     1 and no rotation. The best round is kept.
     """
     options = options or RotatedFitOptions()
-    features = check_features(features, options.n_codewords)
-    train = options.sample(features)
-    offset = options.offset_of(train)
-    centred = train if offset is None else train - offset
+    features, centred, offset = options.prepared(features)
     codebook, scales, rotations = _start(centred, options)
     dense = _dense(codebook, scales, rotations)
     history, best = [], (np.inf, dense)
@@ -112,10 +109,7 @@ def fit_rotated(
         if progress is not None:
             progress(number + 1, options.n_rounds)
     made = _codebooks(best[1], options, offset)
-    report = report_levels(made, features)
-    return FitResult(
-        made, report.distortions, report.usages, report.perplexities, 0, tuple(history)
-    )
+    return FitResult.of(made, features, history)
 
 
 def _codebooks(

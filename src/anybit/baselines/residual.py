@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anybit.baselines.additive import solve_codebooks
-from anybit.baselines.features import check_features
-from anybit.baselines.fit_result import FitResult, report_levels
+from anybit.baselines.fit_result import FitResult
 from anybit.baselines.kmeans import KMeansOptions, fit_kmeans
 from anybit.baselines.options import FitOptions
 from anybit.codes import Beam, BeamRule, Codebooks, CodewordTables, rows_of_a_block
@@ -97,10 +96,7 @@ def fit_residual(
     weights of prefixes and the joint solution by them are ours.
     """
     options = options or ResidualFitOptions()
-    features = check_features(features, options.n_codewords)
-    train = options.sample(features)
-    offset = options.offset_of(train)
-    centred = train if offset is None else train - offset
+    features, centred, offset = options.prepared(features)
     learned = _Levels(centred, options)
     for level in range(options.n_levels):
         learned.add_level()
@@ -116,15 +112,7 @@ def fit_residual(
         beam_size=options.beam_size,
         prefix_weight=options.prefix_weight,
     )
-    report = report_levels(made, features)
-    return FitResult(
-        made,
-        report.distortions,
-        report.usages,
-        report.perplexities,
-        learned.n_revived,
-        tuple(learned.history),
-    )
+    return FitResult.of(made, features, learned.history, learned.n_revived)
 
 
 class _Levels:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anybit.baselines.features import check_features, one_hot_sums
-from anybit.baselines.fit_result import FitResult, report_levels
+from anybit.baselines.fit_result import FitResult
 from anybit.baselines.options import FitOptions
 from anybit.baselines.residual import ResidualFitOptions, fit_residual
 from anybit.codes import Codebooks
@@ -110,15 +110,7 @@ def fit_stacked(
         if gain <= options.tolerance * best[0]:
             break
     made = Codebooks.stacked(best[1], offset=offset, metric=options.metric)
-    report = report_levels(made, features)
-    return FitResult(
-        made,
-        report.distortions,
-        report.usages,
-        report.perplexities,
-        start.n_revived,
-        tuple(history),
-    )
+    return FitResult.of(made, features, history, start.n_revived)
 
 
 def _left_over(

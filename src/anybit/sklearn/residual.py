@@ -76,7 +76,7 @@ class ResidualQuantizer(BaseQuantizer):
         has_offset: bool = True,
         beam_size: int = 5,
         prefix_weight: float = 0.3,
-        n_iterations: int = 20,
+        n_iterations: int = 10,
         max_train: int | None = 65_536,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
