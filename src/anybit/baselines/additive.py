@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from anybit.baselines.features import one_hot_sums
+from anybit.codes import BeamRule
 from anybit.types import Float32Array, UInt8Array
 
 __all__ = ["solve_codebooks"]
@@ -14,13 +15,13 @@ _RIDGE = 0.1
 
 
 def solve_codebooks(
-    features: Float32Array, planes: UInt8Array, codebooks: Float32Array, prefix_weight: float
+    features: Float32Array, planes: UInt8Array, codebooks: Float32Array, rule: BeamRule
 ) -> Float32Array:
     """Return the codebooks that are best for given codes, all levels together.
 
     Minimises ``sum_t w_t sum_n |x_n - sum_{i <= t} C_i[b_i(n)]|^2``, where w_t is 1 for the whole
-    code and `prefix_weight` for shorter ones, plus a small multiple of the squared distance to the
-    present codewords.
+    code and what the rule says for shorter ones, plus a small multiple of the squared distance to
+    the present codewords.
 
     Parameters
     ----------
@@ -29,7 +30,8 @@ def solve_codebooks(
     planes : ndarray of shape (M, N), uint8
     codebooks : ndarray of shape (M, K, D), float32
         The present ones.
-    prefix_weight : float
+    rule : BeamRule
+        Has the weights.
 
     Returns
     -------
@@ -46,7 +48,7 @@ def solve_codebooks(
     """
     n_levels, n_codewords, dim = codebooks.shape
     size = n_levels * n_codewords
-    tails = prefix_weight * np.arange(n_levels - 1, -1, -1.0) + 1.0
+    tails = [rule.tail(level) for level in range(n_levels)]
     matrix, right = np.zeros((size, size)), np.zeros((size, dim))
     wide = planes.astype(np.int64)
     blocks = [slice(level * n_codewords, (level + 1) * n_codewords) for level in range(n_levels)]

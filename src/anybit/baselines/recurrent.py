@@ -52,7 +52,7 @@ class RecurrentFitOptions(FitOptions):
         Weight of each prefix's distortion, M numbers >= 0, the last > 0. All 1 when left out.
     beam_size : int
         Codes of a vector that are kept at each level when it is encoded, by ALS in learning, too;
-        1 is greedy. The weight of shorter prefixes is the mean of their `level_weights`.
+        1 is greedy. Prefixes are weighted by `level_weights`.
     adam : AdamOptions
         Learning rate and batch size; ALS ignores them.
     """
@@ -89,9 +89,8 @@ class RecurrentFitOptions(FitOptions):
     @property
     def rule(self) -> BeamRule:
         """How a beam weighs the prefixes."""
-        shorter = self.weights[:-1]
-        weight = sum(shorter) / (len(shorter) * self.weights[-1]) if shorter else 0.0
-        return BeamRule(self.beam_size, min(1.0, weight), self.n_levels)
+        shorter = tuple(one / self.weights[-1] for one in self.weights[:-1])
+        return BeamRule(self.beam_size, self.n_levels, shorter)
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -181,7 +180,7 @@ def fit_recurrent(
         offset=offset,
         metric=options.metric,
         beam_size=options.beam_size,
-        prefix_weight=options.rule.prefix_weight if options.beam_size > 1 else 0.0,
+        prefix_weights=options.rule.prefix_weights if options.beam_size > 1 else (),
     )
     symptoms = _symptoms(trained.scales)
     return FitResult.of(codebooks, features, trained.history, trained.n_revived, symptoms)

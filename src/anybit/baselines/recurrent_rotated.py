@@ -33,14 +33,11 @@ class RotatedFitOptions(FitOptions):
         Stop when a round lowers the distortion by less than this share of it.
     beam_size : int
         Codes of a vector that are kept at each level when it is encoded; 1 is greedy.
-    prefix_weight : float
-        Weight of each shorter prefix beside the whole code, where a beam encodes.
     """
 
     n_rounds: int = 20
     tolerance: float = 1e-4
     beam_size: int = 1
-    prefix_weight: float = 0.3
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -120,7 +117,6 @@ def _codebooks(
         offset=offset,
         metric=options.metric,
         beam_size=options.beam_size,
-        prefix_weight=options.prefix_weight,
     )
 
 

@@ -12,7 +12,7 @@ from anybit.baselines.kmeans import KMeansOptions, fit_kmeans
 from anybit.baselines.options import FitOptions
 from anybit.codes import Beam, BeamRule, Codebooks, CodewordTables, rows_of_a_block
 from anybit.errors import OptionError
-from anybit.types import Float32Array, ProgressCallback, UInt8Array
+from anybit.types import Float32Array, ProgressCallback
 
 __all__ = ["ResidualFitOptions", "fit_residual"]
 
@@ -29,7 +29,8 @@ class ResidualFitOptions(FitOptions):
     beam_size : int
         Codes of a vector that are kept at each level, in learning and in encoding; 1 is greedy.
     prefix_weight : float
-        Weight of each shorter prefix beside the whole code; 0 looks at the whole code alone.
+        How much a shorter prefix counts beside the whole code, both measured in units of their
+        mean error; 0 looks at the whole code alone.
     n_refinements : int
         How often, at the end, all codebooks are solved for together and the vectors encoded anew.
         Greedy codes go without.
@@ -103,14 +104,16 @@ def fit_residual(
         if progress is not None:
             progress(level + 1, options.n_levels)
     codebooks = np.stack(learned.codebooks)
+    rule = BeamRule(options.beam_size, options.n_levels)
     if options.beam_size > 1:
-        codebooks = _refined(centred, codebooks, learned.planes(), options)
+        rule = learned.rule_of_all_lengths()
+        codebooks = _refined(centred, codebooks, rule, options.n_refinements)
     made = Codebooks.stacked(
         codebooks,
         offset=offset,
         metric=options.metric,
-        beam_size=options.beam_size,
-        prefix_weight=options.prefix_weight,
+        beam_size=rule.size,
+        prefix_weights=rule.prefix_weights,
     )
     return FitResult.of(made, features, learned.history, learned.n_revived)
 
@@ -120,7 +123,7 @@ class _Levels:
 
     def __init__(self, centred: Float32Array, options: ResidualFitOptions) -> None:
         self._options = options
-        self._rule = BeamRule(options.beam_size, options.prefix_weight, options.n_levels)
+        self._rule = BeamRule(options.beam_size, options.n_levels)
         n_rows = rows_of_a_block(self._rule, options.n_codewords)
         starts = range(0, len(centred), n_rows)
         self._beams = [Beam(centred[start : start + n_rows]) for start in starts]
@@ -161,20 +164,18 @@ class _Levels:
             parts.append(left)
         return np.concatenate(parts)
 
-    def planes(self) -> UInt8Array:
-        """Return the best code of each vector, (M, N)."""
-        return np.concatenate([one.codes[:, 0].T for one in self._beams], axis=1).astype(np.uint8)
+    def rule_of_all_lengths(self) -> BeamRule:
+        """Return the rule that weighs each prefix by the inverse of its mean error."""
+        whole = self.history[-1]
+        weights = [self._options.prefix_weight * whole / max(one, 1e-30) for one in self.history]
+        return BeamRule(self._rule.size, self._rule.n_levels, tuple(weights[:-1]))
 
 
 def _refined(
-    centred: Float32Array, codebooks: Float32Array, planes: UInt8Array, options: ResidualFitOptions
+    centred: Float32Array, codebooks: Float32Array, rule: BeamRule, n_refinements: int
 ) -> Float32Array:
-    """Solve for all codebooks together, and encode anew, in turn."""
-    for number in range(options.n_refinements):
-        codebooks = solve_codebooks(centred, planes, codebooks, options.prefix_weight)
-        if number + 1 < options.n_refinements:
-            made = Codebooks.stacked(
-                codebooks, beam_size=options.beam_size, prefix_weight=options.prefix_weight
-            )
-            planes = made.encode(centred).planes
+    """Encode, and solve for all codebooks together, in turn."""
+    for _ in range(n_refinements):
+        made = Codebooks.stacked(codebooks, beam_size=rule.size, prefix_weights=rule.prefix_weights)
+        codebooks = solve_codebooks(centred, made.encode(centred).planes, codebooks, rule)
     return codebooks

@@ -23,20 +23,26 @@ class BeamRule:
     ----------
     size : int
         Codes of a vector that are kept at each level, B.
-    prefix_weight : float
-        Weight w of each shorter prefix beside the whole code; 0 looks at the whole code alone,
-        as FAISS does.
     n_levels : int
         Levels M of the whole code.
+    prefix_weights : tuple of float
+        Weights of the M - 1 shorter prefixes beside the whole code, shortest first; none looks at
+        the whole code alone, as FAISS does.
     """
 
     size: int
-    prefix_weight: float
     n_levels: int
+    prefix_weights: tuple[float, ...] = ()
+
+    def weight(self, level: int) -> float:
+        """Return the weight of the prefix that ends with a level, 1 for the whole code."""
+        if level == self.n_levels - 1:
+            return 1.0
+        return self.prefix_weights[level] if self.prefix_weights else 0.0
 
     def tail(self, level: int) -> float:
         """Return the weights of the prefixes that a level belongs to, added up."""
-        return self.prefix_weight * (self.n_levels - 1 - level) + 1.0
+        return sum(self.weight(one) for one in range(level, self.n_levels))
 
 
 class CodewordTables:
@@ -104,7 +110,7 @@ class Beam:
             kept = _smallest(flat, 1 if is_last else min(rule.size, flat.shape[1]))
             parents, chosen = np.divmod(kept, tables.n_codewords)
         self.errors = added[self._rows, parents, chosen]
-        weighted = np.float32(rule.prefix_weight) * self.errors
+        weighted = np.float32(rule.weight(level)) * self.errors
         self._sunk = self._sunk[self._rows, parents] + weighted
         before_it = self.codes[self._rows, parents]
         self.codes = np.concatenate([before_it, chosen[:, :, None]], axis=2)
@@ -124,8 +130,8 @@ def beam_encode(
 ) -> None:
     """Fill the planes of codes that are good at every length.
 
-    Looks for the code of a vector x that minimises ``w (d_1 + ... + d_{M-1}) + d_M``, where ``d_t``
-    is the squared error of its first t levels and w the weight of a prefix. At each level the best
+    Looks for the code of a vector x that minimises ``w_1 d_1 + ... + w_{M-1} d_{M-1} + d_M``, where
+    ``d_t`` is the squared error of its first t levels and w_t its weight. At each level the best
     codes so far are kept, by the same sum with every later error taken to be as large as the
     present one.
 

@@ -53,8 +53,9 @@ class Codebooks:
     beam_size : int
         Codes of a vector that are kept at each level when it is encoded; 1 is greedy. Product
         codebooks need none.
-    prefix_weight : float
-        Weight of each shorter prefix beside the whole code in that choice (`beam_encode`).
+    prefix_weights : tuple of float
+        Weights of the M - 1 shorter prefixes beside the whole code in that choice, shortest first
+        (`beam_encode`); none looks at the whole code alone.
 
     References
     ----------
@@ -70,7 +71,7 @@ class Codebooks:
     metric: Metric = "ip"
     assignment: Assignment = "l2"
     beam_size: int = 1
-    prefix_weight: float = 0.0
+    prefix_weights: tuple[float, ...] = ()
 
     @classmethod
     def shared(
@@ -82,14 +83,14 @@ class Codebooks:
         metric: Metric = "ip",
         assignment: Assignment = "l2",
         beam_size: int = 1,
-        prefix_weight: float = 0.0,
+        prefix_weights: tuple[float, ...] = (),
     ) -> Codebooks:
         """One codebook (K, D) reused at every level, times ``level_scales`` (M,)."""
         codebook = finite_array(codebook, "codebook", 2)
         scales = finite_array(level_scales, "level_scales", 1)
         if len(scales) == 0:
             raise ShapeError("level_scales must have shape (M,) with M >= 1, got (0,).")
-        values = (codebook, scales, offset, None, metric, assignment, beam_size, prefix_weight)
+        values = (codebook, scales, offset, None, metric, assignment, beam_size, prefix_weights)
         return cls("shared", *values)._validated()
 
     @classmethod
@@ -101,11 +102,11 @@ class Codebooks:
         metric: Metric = "ip",
         assignment: Assignment = "l2",
         beam_size: int = 1,
-        prefix_weight: float = 0.0,
+        prefix_weights: tuple[float, ...] = (),
     ) -> Codebooks:
         """Independent codebooks (M, K, D), one a level; the reconstruction is their sum."""
         codebooks = finite_array(codebooks, "codebooks", 3)
-        values = (codebooks, None, offset, None, metric, assignment, beam_size, prefix_weight)
+        values = (codebooks, None, offset, None, metric, assignment, beam_size, prefix_weights)
         return cls("stacked", *values)._validated()
 
     @classmethod
@@ -132,10 +133,12 @@ class Codebooks:
         if self.assignment not in ("l2", "cosine"):
             raise OptionError(f"assignment must be l2 or cosine, got {self.assignment!r}.")
         is_beam = self.beam_size > 1
-        if self.beam_size < 1 or not 0 <= self.prefix_weight <= 1:
+        weights = self.prefix_weights
+        is_fit = all(0 <= one < np.inf for one in weights)
+        if self.beam_size < 1 or not is_fit or len(weights) not in (0, self.n_levels - 1):
             raise OptionError(
-                "beam_size must be at least 1 and prefix_weight from 0 to 1, "
-                f"got {self.beam_size} and {self.prefix_weight}."
+                f"beam_size must be at least 1 and prefix_weights none or {self.n_levels - 1} "
+                f"numbers >= 0, got {self.beam_size} and {weights}."
             )
         if is_beam and self.assignment == "cosine":
             raise OptionError("a beam needs the assignment l2, got cosine. Use beam_size=1.")
@@ -209,14 +212,16 @@ class Codebooks:
         n_levels = self.n_levels_of(bits)
         if n_levels == self.n_levels:
             return self
+        if self.kind != "product":
+            shorter = replace(self, prefix_weights=self.prefix_weights[: n_levels - 1])
         if self.level_scales is not None:
-            return replace(self, level_scales=self.level_scales[:n_levels])
+            return replace(shorter, level_scales=self.level_scales[:n_levels])
         if self.kind == "product":
             raise OptionError(
                 f"product codes cannot be cut: all {self.bits} bits are needed, got bits={bits}. "
                 "Train a shared or stacked quantiser for several lengths."
             )
-        return replace(self, codebooks=self.codebooks[:n_levels])
+        return replace(shorter, codebooks=self.codebooks[:n_levels])
 
     def lut(self, queries: Float32Array, n_levels: int | None = None) -> Float32Array:
         """Compute the inner product of each query with each codeword.
@@ -399,7 +404,8 @@ class Codebooks:
             "assignment": self.assignment,
         }
         if self.beam_size > 1:
-            settings |= {"beam_size": self.beam_size, "prefix_weight": self.prefix_weight}
+            weights = list(self.prefix_weights)
+            settings |= {"beam_size": self.beam_size, "prefix_weights": weights}
         return tensors, settings
 
     @classmethod
@@ -413,7 +419,7 @@ class Codebooks:
             choice = {
                 "assignment": settings.get("assignment", "l2"),
                 "beam_size": settings.get("beam_size", 1),
-                "prefix_weight": settings.get("prefix_weight", 0.0),
+                "prefix_weights": tuple(settings.get("prefix_weights", ())),
             }
             if kind == "shared":
                 return cls.shared(codebooks, tensors["level_scales"], **choice, **common)

@@ -36,7 +36,7 @@ def fill_planes(
     gram = None
     if codebooks.level_scales is not None and codebooks.assignment == "l2":
         gram = codebooks.codebooks @ codebooks.codebooks.T  # (K, K)
-    rule = BeamRule(codebooks.beam_size, codebooks.prefix_weight, codebooks.n_levels)
+    rule = BeamRule(codebooks.beam_size, codebooks.n_levels, codebooks.prefix_weights)
     for start in range(0, len(vectors), _BLOCK_ROWS):
         block = vectors[start : start + _BLOCK_ROWS]
         if not np.isfinite(block).all():

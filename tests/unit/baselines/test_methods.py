@@ -25,7 +25,7 @@ from anybit.baselines import (
     fit_vectors,
 )
 from anybit.baselines.additive import solve_codebooks
-from anybit.codes import Codebooks
+from anybit.codes import BeamRule, Codebooks
 from anybit.errors import OptionError
 
 DIM, K = 16, 16
@@ -147,7 +147,7 @@ def test_codebooks_are_solved_for_all_levels_together(weight):
     vectors = clustered(500)
     planes = rng.integers(0, 4, (3, 500)).astype(np.uint8)
     start = rng.normal(size=(3, 4, DIM)).astype(np.float32)
-    solved = solve_codebooks(vectors, planes, start, weight)
+    solved = solve_codebooks(vectors, planes, start, BeamRule(1, 3, (weight, weight)))
 
     def objective(codebooks):
         left, total = vectors.astype(np.float64), 0.0

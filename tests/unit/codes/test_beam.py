@@ -28,7 +28,7 @@ def errors_of(codebooks, vectors, planes):
 @pytest.mark.parametrize("make", [stacked, shared])
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 def test_a_beam_that_keeps_everything_finds_the_best_code(rng, make, weight):
-    codebooks = make(rng, beam_size=N_CODEWORDS**N_LEVELS, prefix_weight=weight)
+    codebooks = make(rng, beam_size=N_CODEWORDS**N_LEVELS, prefix_weights=(weight, weight))
     vectors = rng.normal(size=(40, DIM)).astype(np.float32)
     weights = np.array([weight, weight, 1])
     found = weights @ errors_of(codebooks, vectors, codebooks.encode(vectors).planes)
@@ -58,7 +58,7 @@ def test_a_beam_of_one_that_looks_at_the_whole_code_is_greedy(rng, make):
 def test_shorter_prefixes_gain_by_their_weight(rng):
     vectors = rng.normal(size=(2000, DIM)).astype(np.float32)
     codebooks = stacked(rng, beam_size=8)
-    heavy = type(codebooks)(**{**vars(codebooks), "prefix_weight": 1.0})
+    heavy = type(codebooks)(**{**vars(codebooks), "prefix_weights": (1.0, 1.0)})
     light, weighed = (
         errors_of(codebooks, vectors, one.encode(vectors).planes).mean(axis=1)
         for one in (codebooks, heavy)
@@ -68,7 +68,7 @@ def test_shorter_prefixes_gain_by_their_weight(rng):
 
 
 def test_the_code_of_a_vector_depends_on_nothing_beside_it(rng):
-    codebooks = stacked(rng, beam_size=5, prefix_weight=0.3)
+    codebooks = stacked(rng, beam_size=5, prefix_weights=(0.3, 0.3))
     vectors = rng.normal(size=(60_000, DIM)).astype(np.float32)  # more than one block
     planes = codebooks.encode(vectors).planes
     np.testing.assert_array_equal(codebooks.encode(vectors[-700:]).planes, planes[:, -700:])
@@ -76,7 +76,7 @@ def test_the_code_of_a_vector_depends_on_nothing_beside_it(rng):
 
 
 def test_given_levels_stay(rng):
-    codebooks = stacked(rng, beam_size=5, prefix_weight=0.3)
+    codebooks = stacked(rng, beam_size=5, prefix_weights=(0.3, 0.3))
     vectors = rng.normal(size=(200, DIM)).astype(np.float32)
     given = Codes(rng.integers(0, N_CODEWORDS, (1, 200)).astype(np.uint8), N_CODEWORDS)
     planes = np.concatenate([given.planes, codebooks.encode_further(vectors, given).planes])
@@ -90,10 +90,10 @@ def test_given_levels_stay(rng):
 
 
 def test_how_to_encode_is_stored(rng, tmp_path):
-    codebooks = stacked(rng, beam_size=5, prefix_weight=0.25)
+    codebooks = stacked(rng, beam_size=5, prefix_weights=(0.25, 0.5))
     codebooks.save(tmp_path / "x.safetensors")
     loaded = Codebooks.load(tmp_path / "x.safetensors")
-    assert (loaded.beam_size, loaded.prefix_weight) == (5, 0.25)
+    assert (loaded.beam_size, loaded.prefix_weights) == (5, (0.25, 0.5))
     assert (
         "beam_size" not in stacked(rng).to_tensors()[1]
     )  # files of greedy codes stay as they were
@@ -101,7 +101,12 @@ def test_how_to_encode_is_stored(rng, tmp_path):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"beam_size": 0}, {"prefix_weight": -0.1}, {"beam_size": 2, "assignment": "cosine"}],
+    [
+        {"beam_size": 0},
+        {"prefix_weights": (-0.1, 0)},
+        {"prefix_weights": (1.0,)},
+        {"beam_size": 2, "assignment": "cosine"},
+    ],
 )
 def test_unusable_settings_are_refused(rng, settings):
     with pytest.raises(OptionError, match=r"beam"):
