@@ -29,8 +29,8 @@ class ResidualFitOptions(FitOptions):
     beam_size : int
         Codes of a vector that are kept at each level, in learning and in encoding; 1 is greedy.
     prefix_weight : float
-        How much a shorter prefix counts beside the whole code, both measured in units of their
-        mean error; 0 looks at the whole code alone.
+        How much all shorter prefixes together count beside the whole code, each measured in units
+        of its mean error; 0 looks at the whole code alone.
     n_refinements : int
         How often, at the end, all codebooks are solved for together and the vectors encoded anew.
         Greedy codes go without.
@@ -40,7 +40,7 @@ class ResidualFitOptions(FitOptions):
 
     n_iterations: int = 10
     beam_size: int = 5
-    prefix_weight: float = 0.3
+    prefix_weight: float = 0.5
     n_refinements: int = 1
     max_residuals: int = 262_144
 
@@ -166,9 +166,10 @@ class _Levels:
 
     def rule_of_all_lengths(self) -> BeamRule:
         """Return the rule that weighs each prefix by the inverse of its mean error."""
-        whole = self.history[-1]
-        weights = [self._options.prefix_weight * whole / max(one, 1e-30) for one in self.history]
-        return BeamRule(self._rule.size, self._rule.n_levels, tuple(weights[:-1]))
+        *shorter, whole = self.history
+        each = self._options.prefix_weight * whole / max(len(shorter), 1)
+        weights = tuple(each / max(one, 1e-30) for one in shorter)
+        return BeamRule(self._rule.size, self._rule.n_levels, weights)
 
 
 def _refined(

@@ -392,17 +392,10 @@ class Codebooks:
     def to_tensors(self) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
         """Return the arrays by name, and the plain settings, to be stored."""
         tensors = {"codebooks": self.codebooks}
-        optional = {
-            "level_scales": self.level_scales,
-            "offset": self.offset,
-            "rotation": self.rotation,
-        }
+        optional = {name: getattr(self, name) for name in ("level_scales", "offset", "rotation")}
         tensors |= {name: value for name, value in optional.items() if value is not None}
-        settings: dict[str, Any] = {
-            "kind": self.kind,
-            "metric": self.metric,
-            "assignment": self.assignment,
-        }
+        names = ("kind", "metric", "assignment")
+        settings: dict[str, Any] = {name: getattr(self, name) for name in names}
         if self.beam_size > 1:
             weights = list(self.prefix_weights)
             settings |= {"beam_size": self.beam_size, "prefix_weights": weights}

@@ -29,7 +29,7 @@ class ResidualQuantizer(BaseQuantizer):
     beam_size : int
         Codes of a vector that are kept at each level, in learning and in encoding; 1 is greedy.
     prefix_weight : float
-        Weight of each shorter prefix beside the whole code, from 0 (the whole code alone) to 1;
+        Weight of all shorter prefixes together, from 0 (the whole code alone) to 1;
         greedy codes go without.
     n_iterations : int
         Most k-means iterations of a level.
@@ -75,7 +75,7 @@ class ResidualQuantizer(BaseQuantizer):
         metric: Metric = "ip",
         has_offset: bool = True,
         beam_size: int = 5,
-        prefix_weight: float = 0.3,
+        prefix_weight: float = 0.5,
         n_iterations: int = 10,
         max_train: int | None = 65_536,
         random_state: int | np.random.RandomState | None = None,
