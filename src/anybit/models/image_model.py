@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -33,7 +34,7 @@ class ModelConfig(Protocol):
         """Read what ``dataclasses.asdict`` wrote to JSON."""
 
 
-class ImageModel(nn.Module):
+class ImageModel(nn.Module, ABC):
     """A backbone, to which a method adds ``head`` and ``quantizer``.
 
     Parameters
@@ -83,9 +84,9 @@ class ImageModel(nn.Module):
         """Name of the method, as in config.json."""
         return self.methods[0]
 
+    @abstractmethod
     def vectors(self, images: Tensor) -> Tensor:
         """Map images (B, 3, H, W) to the vectors that are quantised, (B, D)."""
-        raise NotImplementedError
 
     @torch.inference_mode()
     def features(self, images: Float32Array) -> Float32Array:

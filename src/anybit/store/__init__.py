@@ -1,7 +1,7 @@
 """Rows on disk: ids, codes, labels and metadata in one Lance dataset, durable and checked."""
 
 from anybit.store.code_store import CodeStore
-from anybit.store.folders import Folder, LocalFolder, is_remote, open_folder
+from anybit.store.folders import Folder, LocalFolder, open_folder
 from anybit.store.reports import (
     CompactReport,
     FragmentCodes,
@@ -23,7 +23,6 @@ __all__ = [
     "VerifyReport",
     "VersionInfo",
     "free_column_name",
-    "is_remote",
     "level_columns",
     "open_folder",
 ]

@@ -2,6 +2,6 @@
 
 from anybit.store.folders.base import Checksum, Folder, Hold
 from anybit.store.folders.local import LocalFolder
-from anybit.store.folders.opening import is_remote, open_folder
+from anybit.store.folders.opening import open_folder
 
-__all__ = ["Checksum", "Folder", "Hold", "LocalFolder", "is_remote", "open_folder"]
+__all__ = ["Checksum", "Folder", "Hold", "LocalFolder", "open_folder"]

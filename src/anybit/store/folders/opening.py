@@ -8,12 +8,7 @@ from anybit.errors import DependencyError, OptionError
 from anybit.store.folders.base import Folder
 from anybit.store.folders.local import LocalFolder
 
-__all__ = ["is_remote", "open_folder"]
-
-
-def is_remote(place: str | Path) -> bool:
-    """Tell whether this is a URL, not a path of this machine."""
-    return isinstance(place, str) and "://" in place
+__all__ = ["open_folder"]
 
 
 def open_folder(place: str | Path) -> Folder:
@@ -26,7 +21,7 @@ def open_folder(place: str | Path) -> Folder:
     DependencyError
         If the library for object stores is missing.
     """
-    if not is_remote(place):
+    if isinstance(place, Path) or "://" not in place:
         return LocalFolder(Path(place))
     url = str(place).rstrip("/")
     scheme, _, rest = url.partition("://")
