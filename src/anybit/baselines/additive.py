@@ -10,17 +10,18 @@ from anybit.types import Float32Array, UInt8Array
 
 __all__ = ["solve_codebooks"]
 
-# Share of the mean use of a codeword that its present value counts: rare ones stay near.
-_RIDGE = 0.1
-
 
 def solve_codebooks(
-    features: Float32Array, planes: UInt8Array, codebooks: Float32Array, rule: BeamRule
+    features: Float32Array,
+    planes: UInt8Array,
+    codebooks: Float32Array,
+    rule: BeamRule,
+    ridge: float = 3.0,
 ) -> Float32Array:
     """Return the codebooks that are best for given codes, all levels together.
 
     Minimises ``sum_t w_t sum_n |x_n - sum_{i <= t} C_i[b_i(n)]|^2``, where w_t is 1 for the whole
-    code and what the rule says for shorter ones, plus a small multiple of the squared distance to
+    code and what the rule says for shorter ones, plus a multiple of the squared distance to
     the present codewords.
 
     Parameters
@@ -32,6 +33,10 @@ def solve_codebooks(
         The present ones.
     rule : BeamRule
         Has the weights.
+    ridge : float
+        What the present value of a codeword counts, in times the mean use of a codeword. With
+        10,000 vectors for 16 levels of 256 the error of other vectors rose by 7 % at 0.1 and by
+        nothing at 3; with 20,000 others 3 took off 0.6 %.
 
     Returns
     -------
@@ -60,8 +65,8 @@ def solve_codebooks(
             counts = np.bincount(pairs, minlength=n_codewords**2).reshape(n_codewords, -1)
             matrix[blocks[earlier], blocks[later]] = tails[later] * counts
             matrix[blocks[later], blocks[earlier]] = tails[later] * counts.T
-    ridge = _RIDGE * len(features) / n_codewords
-    matrix[np.diag_indices(size)] += ridge
-    right += ridge * codebooks.reshape(size, dim)
+    pull = ridge * len(features) / n_codewords
+    matrix[np.diag_indices(size)] += pull
+    right += pull * codebooks.reshape(size, dim)
     solved = np.linalg.solve(matrix, right)
     return np.asarray(solved.reshape(codebooks.shape), dtype=np.float32)

@@ -40,7 +40,7 @@ class ResidualFitOptions(FitOptions):
 
     n_iterations: int = 10
     beam_size: int = 5
-    prefix_weight: float = 0.5
+    prefix_weight: float = 1.0
     n_refinements: int = 1
     max_residuals: int = 262_144
 

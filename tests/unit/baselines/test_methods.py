@@ -147,7 +147,8 @@ def test_codebooks_are_solved_for_all_levels_together(weight):
     vectors = clustered(500)
     planes = rng.integers(0, 4, (3, 500)).astype(np.uint8)
     start = rng.normal(size=(3, 4, DIM)).astype(np.float32)
-    solved = solve_codebooks(vectors, planes, start, BeamRule(1, 3, (weight, weight)))
+    rule = BeamRule(1, 3, (weight, weight))
+    solved = solve_codebooks(vectors, planes, start, rule, ridge=0.1)
 
     def objective(codebooks):
         left, total = vectors.astype(np.float64), 0.0
