@@ -14,7 +14,7 @@ import anybit
 from anybit.cli import app
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(path, language):
@@ -46,7 +46,11 @@ def test_commands_of_documents_exist_with_their_flags(path):
         if len(words) < 2 or not words[0].endswith("anybit") or words[1].startswith("-"):
             continue
         assert words[1] in group.commands, line
-        known = {flag for option in group.commands[words[1]].params for flag in option.opts}
+        command = group.commands[words[1]]
+        if hasattr(command, "commands"):
+            assert words[2] in command.commands, line
+            command = command.commands[words[2]]
+        known = {flag for option in command.params for flag in option.opts}
         flags = {word.split("=")[0] for word in words[2:] if word.startswith("--")}
         assert flags <= known | {"--help"}, line
 

@@ -28,8 +28,8 @@ class ProductFitOptions(FitOptions):
     has_rotation : bool
         Learn a rotation of the space first (OPQ; needs FAISS).
     n_rotation_rounds : int
-        Rounds of codes and rotation. Tight classes take many: of features of 10 classes the error at
-        64 bits was 13.5, 9.7 and 4.5 after 30, 50 (as FAISS) and 100 rounds.
+        Rounds of codes and rotation. Tight classes take many: of features of 10 classes the error
+        at 64 bits was 13.5, 9.7 and 4.5 after 30, 50 (as FAISS) and 100 rounds.
     """
 
     has_offset: bool = False

@@ -18,6 +18,7 @@ from anybit.cli.export import export
 from anybit.cli.import_index import import_index
 from anybit.cli.info import info
 from anybit.cli.migrate import migrate
+from anybit.cli.papers import papers_app
 from anybit.cli.search import search
 from anybit.cli.train import train
 from anybit.cli.verify import verify
@@ -47,6 +48,7 @@ for _function in _COMMANDS:
     app.command()(_function)
 app.command("import")(import_index)  # a word that no Python function can have as its name
 app.add_typer(bench_app, name="bench")
+app.add_typer(papers_app, name="papers")
 
 
 def _show_version(is_wanted: bool) -> None:

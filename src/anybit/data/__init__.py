@@ -12,6 +12,7 @@ from anybit.data.sources import (
     Items,
     Source,
     SourceOptions,
+    hash_keys,
     open_source,
 )
 from anybit.data.split import Split, split_positions
@@ -33,6 +34,7 @@ __all__ = [
     "SourceOptions",
     "Split",
     "decode_image",
+    "hash_keys",
     "open_source",
     "split_positions",
 ]

@@ -14,7 +14,15 @@ from anybit.evaluation.curves import PrecisionRecallCurve
 from anybit.evaluation.ties import TieInterval
 from anybit.types import Metric
 
-__all__ = ["DEFINITIONS", "Evaluation", "LengthResult", "Measure", "TableRow", "write_json"]
+__all__ = [
+    "DEFINITIONS",
+    "Evaluation",
+    "LengthResult",
+    "Measure",
+    "TableRow",
+    "write_bytes",
+    "write_json",
+]
 
 DEFINITIONS: dict[str, str] = {
     "map_at": "mAP@R: sum of the precision at each relevant rank within R, over the denominator "
@@ -297,7 +305,23 @@ def write_json(path: Path, value: dict[str, Any]) -> Path:
 
 
 def write_bytes(path: Path, content: bytes) -> Path:
-    """Write a file by way of a temporary one beside it; make its folder."""
+    """Write a file by way of a temporary one beside it; make its folder.
+
+    Parameters
+    ----------
+    path : Path
+    content : bytes
+
+    Returns
+    -------
+    Path
+        `path`; a reader sees the old file or the new one.
+
+    Raises
+    ------
+    DataError
+        If the folder or file cannot be written.
+    """
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,8 @@ class DRQConfig:
         Rectifier, dropout and tanh of the authors' code.
     is_unit_length : bool
         Scale both parts of the feature to the same length, the whole to 1.
+    is_concatenated : bool
+        The feature is both layers of the head side by side; the embedding alone otherwise.
     """
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
@@ -38,6 +40,7 @@ class DRQConfig:
     head_dims: tuple[int, int] = (1748, 300)
     is_head_nonlinear: bool = False
     is_unit_length: bool = False
+    is_concatenated: bool = True
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> DRQConfig:
@@ -49,6 +52,7 @@ class DRQConfig:
                 tuple(settings["head_dims"]),
                 settings["is_head_nonlinear"],
                 settings["is_unit_length"],
+                settings.get("is_concatenated", True),  # models of 0.1 do not say
             )
         except (KeyError, TypeError) as cause:
             raise FormatError(f"config.json must describe a DRQ model: {cause}.") from cause
@@ -96,6 +100,7 @@ class DRQ(ImageModel):
             config.head_dims,
             is_nonlinear=config.is_head_nonlinear,
             is_unit_length=config.is_unit_length,
+            is_concatenated=config.is_concatenated,
         )
         self.quantizer = RecurrentQuantization(self.head.dim, config.quantizer)
 

@@ -25,6 +25,8 @@ class ConcatHead(nn.Module):
         Scale each part of x to the same length, so that x, and z, have length 1. Of a whole that
         is only scaled the intermediate layer takes nearly all, and z, which knows the classes
         best, hardly counts in the ranking.
+    is_concatenated : bool
+        x is both layers side by side; the embedding alone otherwise (an ablation of the paper).
 
     References
     ----------
@@ -38,13 +40,15 @@ class ConcatHead(nn.Module):
         *,
         is_nonlinear: bool = False,
         is_unit_length: bool = False,
+        is_concatenated: bool = True,
     ) -> None:
         super().__init__()
         self.intermediate = nn.Linear(dim_in, dims[0])
         self.embedding = nn.Linear(dims[0], dims[1])
-        self.dim = dims[0] + dims[1]
+        self.dim = dims[0] + dims[1] if is_concatenated else dims[1]
         self.is_nonlinear = is_nonlinear
         self.is_unit_length = is_unit_length
+        self.is_concatenated = is_concatenated
         self.dropout = nn.Dropout(0.5)
 
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,5 +59,8 @@ class ConcatHead(nn.Module):
         z = torch.tanh(narrow) if self.is_nonlinear else narrow
         if self.is_unit_length:
             wide, narrow, z = map(nn.functional.normalize, (wide, narrow, z))
+        if not self.is_concatenated:
+            return narrow, z
+        if self.is_unit_length:
             return torch.cat([wide, narrow], dim=1) / 2**0.5, z
         return torch.cat([wide, narrow], dim=1), z  # (B, 2048), (B, 300)

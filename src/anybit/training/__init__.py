@@ -10,6 +10,7 @@ from anybit.training.losses import (
 )
 from anybit.training.options import (
     PRESETS,
+    Augmentation,
     LossOptions,
     OptimizerOptions,
     Preset,
@@ -24,6 +25,7 @@ from anybit.training.train import train
 __all__ = [
     "DQN_PRESETS",
     "PRESETS",
+    "Augmentation",
     "DQNLossOptions",
     "DQNPreset",
     "LossOptions",

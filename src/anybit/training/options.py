@@ -40,6 +40,8 @@ class LossOptions:
         Of L_A, of L_T, and of the cosine softmax that only preset ``anybit`` uses.
     quantization_weight, hard_weight, central_weight : float
         tau, mu and nu of ``tau (E_S + mu E_H + nu L_JCL)``.
+    soft_weight : float
+        Of E_S in it; 0 leaves the hard branch alone (an ablation of the paper).
     triplet_margin : float
         In squared distance.
     mining : {"semi_hard", "batch_hard", "all"}
@@ -62,6 +64,7 @@ class LossOptions:
     quantization_weight: float = 1.0
     hard_weight: float = 1.0
     central_weight: float = 0.1
+    soft_weight: float = 1.0
     triplet_margin: float = 0.5
     mining: Literal["semi_hard", "batch_hard", "all"] = "semi_hard"
     is_margin_masked: bool = True

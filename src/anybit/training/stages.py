@@ -115,7 +115,7 @@ class Objective(nn.Module):
         levels = first if is_first else rest
         weight = options.quantization_weight
         losses = {
-            "soft_distortion": weight * soft[levels].sum(),
+            "soft_distortion": weight * options.soft_weight * soft[levels].sum(),
             "hard_distortion": weight * options.hard_weight * hard[levels].sum(),
         }
         if not is_first and options.central_weight > 0:

@@ -36,3 +36,11 @@ def test_parts_of_unit_length_count_alike(feature):
     torch.testing.assert_close(x[:, :6].square().sum(dim=1), half)
     torch.testing.assert_close(x[:, 6:].square().sum(dim=1), half)
     torch.testing.assert_close(z, x[:, 6:] * 2**0.5)
+
+
+@pytest.mark.parametrize("is_unit_length", [False, True])
+def test_without_concatenation_the_embedding_alone_is_the_feature(feature, is_unit_length):
+    head = ConcatHead(7, (6, 3), is_unit_length=is_unit_length, is_concatenated=False)
+    x, z = head(feature)
+    assert head.dim == x.shape[1] == 3
+    torch.testing.assert_close(x, z)

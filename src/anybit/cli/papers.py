@@ -1,0 +1,236 @@
+"""``anybit papers``: the papers' tables and figures, run again."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anybit.cli.command import command, int_list
+from anybit.cli.console import Console
+from anybit.cli.papers_text import artefact_facts, artefact_text
+
+if TYPE_CHECKING:
+    from anybit.papers import ArtefactResult, PlannedRun, RunOptions
+    from anybit.types import ProgressCallback
+
+__all__ = ["papers_app"]
+
+papers_app = typer.Typer(
+    help="Run the papers' tables and figures again.", no_args_is_help=True, rich_markup_mode=None
+)
+
+_NAME = Annotated[
+    str, typer.Argument(help="Table or figure, such as drq-table1: `anybit papers list`.")
+]
+
+
+@dataclass(frozen=True)
+class RunFlags:
+    """What is run, and what replaces parts of the recipe."""
+
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the data set: `anybit papers show NAME`.")
+    ] = None
+    cache: Annotated[
+        Path, typer.Option(help="Folder of models and results; what is there is not run again.")
+    ] = Path("papers-cache")
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="cpu (hours), full (as the papers), modern (a stronger network); quick only tries."
+        ),
+    ] = "cpu"
+    seeds: Annotated[str, typer.Option(help="Seeds of the training.")] = "0,1,2"
+    methods: Annotated[
+        str | None, typer.Option(help="Some of the methods, such as drq,dqn; all if not given.")
+    ] = None
+    preset: Annotated[
+        str | None, typer.Option(help="anybit, paper or official, else the recipe's.")
+    ] = None
+    backbone: Annotated[str | None, typer.Option(help="Network, else the recipe's.")] = None
+    weights: Annotated[
+        Path | None, typer.Option(help="File of pretrained weights for the network.")
+    ] = None
+    label_vectors: Annotated[
+        Path | None, typer.Option(help="One row of numbers per class; else orthogonal ones.")
+    ] = None
+    input_px: Annotated[int | None, typer.Option(min=1, help="Side of the network input.")] = None
+    epochs: Annotated[
+        str | None,
+        typer.Option(help="In all, or of the three stages of drq, such as 10,1,5."),
+    ] = None
+    batch_size: Annotated[int | None, typer.Option(min=2, help="Else the recipe's.")] = None
+    n_unseen_seeds: Annotated[
+        int,
+        typer.Option(
+            "--unseen-seeds", min=0, help="Seeds that are also run with classes held back."
+        ),
+    ] = 1
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto"
+
+    def options(self) -> RunOptions:
+        """Return the options that `anybit.papers.run` takes."""
+        from anybit.papers import RunOptions
+
+        methods = self.methods and tuple(part.strip() for part in self.methods.split(","))
+        given = {"seeds": int_list(self.seeds, "--seeds"), "methods": methods or None}
+        fields: dict[str, Any] = vars(self) | given | {"epochs": self._epochs()}
+        return RunOptions(**fields)
+
+    def _epochs(self) -> tuple[int, ...] | int | None:
+        if self.epochs is None:
+            return None
+        epochs = int_list(self.epochs, "--epochs")
+        if len(epochs) not in (1, 3) or min(epochs) < 0:
+            raise typer.BadParameter(
+                f"must be one number, or three, one for each stage of drq, got {self.epochs!r}.",
+                param_hint="--epochs",
+            )
+        return epochs[0] if len(epochs) == 1 else epochs
+
+
+@papers_app.callback()
+def _papers() -> None:
+    """Run the papers' tables and figures again."""
+
+
+@papers_app.command("list")
+@command
+def list_artefacts(console: Console) -> None:
+    """List the tables and figures that can be run."""
+    from anybit.papers import ARTEFACTS, protocol
+
+    rows: list[dict[str, Any]] = [
+        {
+            "name": one.name,
+            "kind": one.kind,
+            "title": one.title,
+            "datasets": [protocol(name).dataset for name in one.protocols],
+            "needs_data": one.needs_data,
+        }
+        for one in ARTEFACTS.values()
+    ]
+    console.table(
+        ("name", "kind", "title", "data"),
+        [
+            (row["name"], row["kind"], row["title"], ", ".join(row["datasets"]) or "none needed")
+            for row in rows
+        ],
+    )
+    console.result({"artefacts": rows})
+
+
+@papers_app.command("show")
+@command
+def show(name: _NAME, console: Console) -> None:
+    """Show what a table or figure takes: protocol, files, methods, recipes, the paper's numbers."""
+    facts = artefact_facts(name)
+    console.result(facts, artefact_text(facts))
+
+
+@papers_app.command("run")
+@command
+def run(
+    name: _NAME,
+    flags: RunFlags,
+    console: Console,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="JSON file for the result: NAME.json.")
+    ] = None,
+    is_dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would be run, and leave.")
+    ] = False,
+) -> None:
+    """Run a table or figure again: our figures beside the paper's.
+
+    A run that was stopped goes on where it was; finished runs are kept in the cache.
+    """
+    from anybit.codes import check_writable
+    from anybit.papers import plan, table_of
+    from anybit.papers import run as run_artefact
+
+    options = flags.options()
+    if is_dry_run:
+        _show_plan(plan(name, options), console)
+        return
+    if output is not None:
+        check_writable(output)
+    with _RunVoice(console) as voice:
+        result = run_artefact(name, options, voice.on_run, voice.progress)
+    if output is not None:
+        _write(output, result)
+        console.say(f"written: {output}")
+    console.table(*table_of(result))
+    for note in result.notes:
+        console.say(f"- {note}")
+    console.result(result.to_dict())
+
+
+@papers_app.command("pages")
+@command
+def pages(
+    results: Annotated[Path, typer.Argument(help="Folder of JSON files of `papers run`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the pages.")],
+    console: Console,
+) -> None:
+    """Write results as Markdown pages with tables and pictures, and an index."""
+    from anybit.papers import write_pages
+
+    written = write_pages(results, output)
+    console.result(
+        {"files": [str(path) for path in written]}, f"{output}: {len(written)} files, see index.md"
+    )
+
+
+class _RunVoice:
+    """Says which run is at work, and how far it is."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._stack = ExitStack()
+        self._callback: ProgressCallback | None = None
+        self._is_open = False
+
+    def __enter__(self) -> _RunVoice:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def on_run(self, planned: PlannedRun, number: int, n_runs: int) -> None:
+        """Begin another run: its progress starts from nothing."""
+        self._stack.close()
+        self._is_open = False
+        state = " (done before)" if planned.is_done else ""
+        self._console.say(f"run {number + 1} of {n_runs}: {planned.name}{state}")
+
+    def progress(self, done: int, total: int | None) -> None:
+        """Note the progress of the run at hand."""
+        if not self._is_open:
+            self._is_open = True
+            self._callback = self._stack.enter_context(self._console.progress("training"))
+        if self._callback is not None:
+            self._callback(done, total)
+
+
+def _show_plan(runs: list[PlannedRun], console: Console) -> None:
+    n_done = sum(run.is_done for run in runs)
+    text = f"{len(runs)} runs, {n_done} of them done"
+    if runs:
+        console.table(("run", ""), [(one.name, "done" if one.is_done else "to do") for one in runs])
+    else:
+        text = "no data set is needed: nothing is kept, all of it is run each time"
+    planned = [asdict(one) for one in runs]
+    console.result({"runs": planned, "n_runs": len(runs), "n_done": n_done}, text)
+
+
+def _write(path: Path, result: ArtefactResult) -> None:
+    import json
+
+    from anybit.evaluation import write_bytes
+
+    write_bytes(path, (json.dumps(result.to_dict(), indent=1) + "\n").encode())

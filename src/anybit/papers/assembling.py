@@ -1,0 +1,245 @@
+"""Put the results of single runs together to a table or figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anybit.bench import environment
+from anybit.codes import Codes
+from anybit.evaluation import DEFINITIONS
+from anybit.models import load_model
+from anybit.papers.artefacts import Artefact
+from anybit.papers.pages.embedding import embed_2d
+from anybit.papers.protocols.protocol import Protocol
+from anybit.papers.results.published import published
+from anybit.papers.results.result import ArtefactResult, Curve, Embedding, ResultRow, Values
+from anybit.papers.results.seeded import Seeded
+from anybit.papers.runs.configurations import Configuration
+from anybit.papers.runs.run import Run
+
+__all__ = ["Assembly", "Found", "assembled"]
+
+_NOTES = (
+    "Models are those after the last epoch; the split is one and the same for all seeds.",
+    "Trivial classifier: the predicted class is the code (Sablayrolles et al. 2017), expected "
+    "value over all orders of equal scores.",
+    "Unseen classes: trained without three tenths of the classes, queries and database of these "
+    "classes only; fewer classes and items than in the other rows.",
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a run left.
+
+    Parameters
+    ----------
+    run : Run
+    result : dict
+        See `anybit.papers.runs.run.perform`.
+    folder : Path
+        With its model.
+    """
+
+    run: Run
+    result: dict[str, Any]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What is put together.
+
+    Parameters
+    ----------
+    artefact : Artefact
+    protocol : Protocol
+    methods : tuple of Configuration
+    seeds : tuple of int
+    split_checksum : str
+    found : tuple of Found
+        In the order of the runs.
+    """
+
+    artefact: Artefact
+    protocol: Protocol
+    methods: tuple[Configuration, ...]
+    seeds: tuple[int, ...]
+    split_checksum: str
+    found: tuple[Found, ...]
+
+    @property
+    def bits(self) -> tuple[int, ...]:
+        """Code lengths that are shown."""
+        return self.artefact.curve_bits or self.protocol.bits
+
+    def of(self, method: Configuration, *, has_unseen: bool = False) -> list[Found]:
+        """Return what the runs of a method left."""
+        return [
+            one
+            for one in self.found
+            if one.run.configuration == method and one.run.has_unseen == has_unseen
+        ]
+
+
+def assembled(parts: Assembly) -> ArtefactResult:
+    """Return the table or figure of some runs, with mean and interval over the seeds."""
+    wanted, rule, bits = parts.artefact, parts.protocol, parts.bits
+    tables = [published(name) for name in wanted.published]
+    paper: dict[str, tuple[float | None, ...]] = {
+        name: row for table in tables for name, row in table.methods.items()
+    }
+    rows = tuple(_row(parts, method, paper.pop(method.title, None)) for method in parts.methods)
+    told = environment(("numpy", "torch", "torchvision", "timm", "scikit-learn"))
+    first = parts.found[0]
+    measure = f"mAP@{rule.at}" if rule.at else "mAP over the whole database"
+    return ArtefactResult(
+        name=wanted.name,
+        title=wanted.title,
+        kind=wanted.kind,
+        rows=rows,
+        bits=bits,
+        metric=f"{measure}: {DEFINITIONS['map_at']}. Denominator: {rule.denominator}; "
+        f"a query without a hit: {rule.zero_hit}; compared by {rule.metric}",
+        seeds=parts.seeds,
+        protocol={
+            "name": rule.name,
+            "checksum": rule.checksum,
+            "split_checksum": parts.split_checksum,
+            "sizes": first.result["sizes"],
+            "n_codewords": rule.n_codewords,
+        },
+        published=paper,
+        curves={kind: _curves(kind, parts) for kind in wanted.curves},
+        embedding=_embedding(parts) if wanted.has_embedding else None,
+        training=_costs(parts),
+        notes=(*_NOTES, *rule.notes, *(note for table in tables for note in table.notes)),
+        command=told["command"],
+        commit=told["commit"],
+        machine=told["machine"],
+        versions=told["versions"],
+        recipe=asdict(first.run.recipe),
+    )
+
+
+def _row(
+    parts: Assembly, method: Configuration, paper: tuple[float | None, ...] | None
+) -> ResultRow:
+    """Return the figures of a method by length."""
+    bits = parts.bits
+    seen = [one.result for one in parts.of(method)]
+    unseen = [one.result for one in parts.of(method, has_unseen=True)]
+    companions = {
+        "float features": _values(bits, seen, _float_map),
+        "trivial classifier": _values(bits, seen, _classifier_map),
+    }
+    if unseen:
+        companions["unseen classes"] = _values(bits, unseen, _code_map)
+        companions["unseen classes, float"] = _values(bits, unseen, _float_map)
+    shown = {"overrides": method.overrides} if method.overrides else {}
+    return ResultRow(
+        method.title,
+        _values(bits, seen, _code_map),
+        paper,
+        {"name": method.name, "method": method.method, **shown},
+        companions,
+    )
+
+
+Reader = Callable[[dict[str, Any], int], float | None]
+
+
+def _values(bits: Sequence[int], found: list[dict[str, Any]], read: Reader) -> Values:
+    """Return mean and interval at each length over the runs that have it."""
+    every = ([read(one, length) for one in found] for length in bits)
+    known = ([value for value in values if value is not None] for values in every)
+    return tuple(Seeded.of(values) if values else None for values in known)
+
+
+def _length(found: dict[str, Any], bits: int) -> dict[str, Any] | None:
+    every: list[dict[str, Any]] = found["evaluation"]["lengths"]
+    return next((one for one in every if one["bits"] == bits), None)
+
+
+def _map_of(figures: dict[str, Any] | None) -> float | None:
+    """Return the mAP@R of the protocol's definition: the first that an evaluation lists."""
+    if figures is None:
+        return None
+    measures: list[dict[str, Any]] = figures["measures"]
+    return next(float(one["value"]) for one in measures if one["name"] == "map_at")
+
+
+def _code_map(found: dict[str, Any], bits: int) -> float | None:
+    return _map_of(_length(found, bits))
+
+
+def _float_map(found: dict[str, Any], bits: int) -> float | None:
+    has_length = _length(found, bits) is not None
+    return _map_of(found["evaluation"]["float_features"]) if has_length else None
+
+
+def _classifier_map(found: dict[str, Any], bits: int) -> float | None:
+    value = found["classifier"]["map_at"].get(str(bits))
+    return None if value is None else float(value)
+
+
+def _curves(kind: str, parts: Assembly) -> tuple[Curve, ...]:
+    """Return the mean curve of each method and length, and the range over the seeds."""
+    curves = []
+    for method in parts.methods:
+        for length in parts.bits:
+            own = (_length(one.result, length) for one in parts.of(method))
+            found = [one for one in own if one is not None]
+            if not found:
+                continue
+            if kind == "precision_recall":
+                x = found[0]["curve"]["recall"]
+                lines = np.array([one["curve"]["precision"] for one in found])
+            else:
+                x, lines = found[0]["ranks"], np.array([one["precision"] for one in found])
+            order = np.argsort(x)
+            low, middle, high = (
+                tuple(np.round(part[order], 5).tolist())
+                for part in (lines.min(axis=0), lines.mean(axis=0), lines.max(axis=0))
+            )
+            band = (low, high) if len(found) > 1 else (None, None)
+            place = tuple(np.asarray(x, dtype=float)[order].tolist())
+            curves.append(Curve(f"{method.title} {length} bits", place, middle, *band))
+    return tuple(curves)
+
+
+def _embedding(parts: Assembly) -> Embedding:
+    """Return the reconstructions of the first run's queries in two dimensions."""
+    found = parts.found[0]
+    codebooks = load_model(found.folder / "model").export_codebooks()
+    with np.load(found.folder / "queries.npz") as saved:
+        planes, classes = saved["planes"], saved["classes"]
+    vectors = codebooks.decode(Codes(planes, codebooks.n_codewords))
+    points = np.round(embed_2d(vectors, found.run.seed), 3)
+    return Embedding(
+        tuple((float(x), float(y)) for x, y in points),
+        tuple(classes.tolist()),
+        tuple(found.result["class_names"]),
+    )
+
+
+def _costs(parts: Assembly) -> dict[str, Any]:
+    """Return models, parameters and seconds of training that all lengths of a seed take."""
+    costs = {}
+    for method in parts.methods:
+        own = parts.of(method)
+        n_seeds = max(1, len({one.run.seed for one in own}))
+        numbers = [sum(one.result["n_parameters"].values()) for one in own]
+        seconds = math.fsum(one.result["training_s"] for one in own)
+        costs[method.title] = {
+            "models": len(own) // n_seeds,
+            "parameters": sum(numbers) // n_seeds,
+            "training_s": round(seconds / n_seeds, 1),
+        }
+    return costs

@@ -1,0 +1,1 @@
+"""Protocols as data, and the division of a data set by one."""

@@ -1,0 +1,210 @@
+"""What is trained: methods, the ablations of DRQ's Table 5, and the sizes of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from anybit.errors import OptionError
+
+if TYPE_CHECKING:  # the names of artefacts can be listed without torch
+    from anybit.training import Augmentation
+
+__all__ = [
+    "ABLATIONS",
+    "CONFIGURATIONS",
+    "RECIPES",
+    "Configuration",
+    "Recipe",
+    "configuration",
+    "recipe",
+]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A method, or a method with something taken away.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``drq`` or ``drq-no-triplet``.
+    title : str
+        As it stands in a table.
+    method : str
+        Name of `anybit.training.TrainOptions`.
+    overrides : dict
+        Fields of the method's preset that are replaced.
+    is_supervised : bool
+        False leaves out the stage that learns from labels alone.
+    """
+
+    name: str
+    title: str
+    method: Literal["drq", "dqn", "dqn2+", "dqnip"] = "drq"
+    overrides: dict[str, Any] = field(default_factory=dict)
+    is_supervised: bool = True
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether one model serves all code lengths."""
+        return self.method == "drq"
+
+
+def _ablation(
+    name: str, title: str, *, is_supervised: bool = True, **overrides: Any
+) -> Configuration:
+    # The paper's losses: the cosine softmax of preset anybit would stand in for what is removed.
+    losses = {"classification_weight": 0.0, **overrides.pop("losses", {})}
+    return Configuration(name, title, "drq", {"losses": losses, **overrides}, is_supervised)
+
+
+_UNSUPERVISED = {"margin_weight": 0.0, "triplet_weight": 0.0, "is_end_to_end": False}
+_ABLATIONS = (
+    _ablation(
+        "drq-unsupervised",
+        "Unsupervised",
+        is_supervised=False,
+        losses=_UNSUPERVISED,
+        head_epochs=0,
+    ),
+    _ablation("drq-no-margin", "Remove L_A", losses={"margin_weight": 0.0}),
+    _ablation("drq-no-triplet", "Remove L_T", losses={"triplet_weight": 0.0}),
+    _ablation("drq-hard-only", "Only the hard branch (E_H)", losses={"soft_weight": 0.0}),
+    _ablation("drq-soft-only", "Only the soft branch (E_S)", losses={"hard_weight": 0.0}),
+    _ablation("drq-no-central", "Remove L_JCL", losses={"central_weight": 0.0}),
+    _ablation("drq-no-concat", "Remove concat", head={"is_concatenated": False}),
+    _ablation("drq-paper-losses", "DRQ, the paper's losses"),
+)
+ABLATIONS: tuple[str, ...] = tuple(one.name for one in _ABLATIONS)
+"""Rows of DRQ's Table 5, all with the paper's losses only. Which row of the paper has lost which
+part is not legible in all cases; the last row has lost nothing."""
+
+CONFIGURATIONS: dict[str, Configuration] = {
+    one.name: one
+    for one in (
+        Configuration("drq", "DRQ"),
+        Configuration("dqn", "DQN", "dqn"),
+        Configuration("dqn2+", "DQN2+", "dqn2+"),
+        Configuration("dqnip", "DQNip", "dqnip"),
+        *_ABLATIONS,
+    )
+}
+
+
+def configuration(name: str) -> Configuration:
+    """Return a configuration.
+
+    Raises
+    ------
+    OptionError
+        If there is none of that name.
+    """
+    if name not in CONFIGURATIONS:
+        raise OptionError(f"method must be one of {', '.join(CONFIGURATIONS)}, got {name!r}.")
+    return CONFIGURATIONS[name]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The sizes of a run: what is free in a protocol, and stated with every figure.
+
+    Parameters
+    ----------
+    name : str
+        ``cpu``: hours on two cores. ``full``: as large as the papers, for a GPU. ``modern``: a
+        stronger network than theirs, for a GPU. ``quick``: a minute, to see that all works; its
+        figures mean nothing.
+    backbone : str
+    backbone_options : dict
+    input_px : int or None
+        None: the network's own size.
+    input_mean, input_std : float or None
+        Normalisation that the weights want, where it is not the network's own.
+    epochs : tuple of int
+        Of the three stages of DRQ; other methods get as many in all.
+    batch_size : int or None
+        None: the preset's.
+    augmentation : str
+    preset : str
+    precision : str
+    needs_weights : bool
+        Whether the backbone must start from a file of pretrained weights.
+    """
+
+    name: str
+    backbone: str = "resnet-small"
+    backbone_options: dict[str, Any] = field(default_factory=dict)
+    input_px: int | None = None
+    input_mean: float | None = None
+    input_std: float | None = None
+    epochs: tuple[int, int, int] = (10, 1, 5)
+    batch_size: int | None = None
+    augmentation: Augmentation = "flip_crop"
+    preset: str = "anybit"
+    precision: str = "32-true"
+    needs_weights: bool = False
+
+
+_SMALL = {"widths": [24, 48, 96]}
+_MODERN_FROM_SCRATCH = Recipe(
+    "modern",
+    backbone_options={"widths": [128, 384, 512]},
+    epochs=(60, 2, 8),
+    precision="bf16-mixed",
+)
+_FULL = Recipe(
+    "full", "squeezenet1_0", input_px=224, epochs=(30, 2, 8), augmentation="flip_shift",
+    precision="bf16-mixed", needs_weights=True,
+)  # fmt: skip
+_CPU = replace(_FULL, name="cpu", input_px=64, epochs=(5, 1, 1), precision="32-true")
+_CPU_FROM_SCRATCH = Recipe("cpu", backbone_options=_SMALL, epochs=(4, 1, 1))
+_MODERN = replace(
+    _FULL,
+    name="modern",
+    backbone="timm:mobilenetv2_100",
+    backbone_options={"pad_type": "same"},
+    input_mean=0.5,
+    input_std=0.5,
+)
+_QUICK = Recipe("quick", backbone_options={"widths": [8, 16, 32]}, input_px=32, epochs=(1, 1, 1))
+# On setting 1 of CIFAR-10 some learn from scratch; all others start from pretrained weights.
+RECIPES: dict[tuple[str, str], Recipe] = {
+    ("cpu", "cifar10-setting1"): _CPU_FROM_SCRATCH,
+    ("modern", "cifar10-setting1"): _MODERN_FROM_SCRATCH,
+}
+# What common files of weights want that the library of the network does not say: MobileNetV2's
+# come from TensorFlow.
+_OF_BACKBONES: dict[str, dict[str, Any]] = {
+    "mobilenetv2_100": {
+        "backbone": "timm:mobilenetv2_100",
+        "backbone_options": {"pad_type": "same"},
+        "input_mean": 0.5,
+        "input_std": 0.5,
+    },
+}
+_OTHERWISE = {"cpu": _CPU, "full": _FULL, "modern": _MODERN, "quick": _QUICK}
+
+
+def recipe(name: str, protocol: str, **changes: Any) -> Recipe:
+    """Return the recipe of a name for a protocol, with single fields replaced.
+
+    Parameters
+    ----------
+    name : {"cpu", "full", "modern", "quick"}
+    protocol : str
+    **changes
+        Fields of `Recipe`; None leaves a field as it is.
+
+    Raises
+    ------
+    OptionError
+        If there is no such recipe.
+    """
+    if name not in _OTHERWISE:
+        raise OptionError(f"recipe must be one of {', '.join(_OTHERWISE)}, got {name!r}.")
+    found = RECIPES.get((name, protocol), _OTHERWISE[name])
+    given = {key: value for key, value in changes.items() if value is not None}
+    if "backbone" in given and given["backbone"] != found.backbone:
+        given = {"backbone_options": {}} | given | _OF_BACKBONES.get(given["backbone"], {})
+    return replace(found, **given)
