@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from anybit.papers.pages.pages import write_pages
     from anybit.papers.planning import PlannedRun, RunOptions, plan, run
     from anybit.papers.runs.configurations import Configuration, Recipe, configuration, recipe
+    from anybit.papers.runs.run import features_of
 
 __all__ = [
     "ARTEFACTS",
@@ -46,6 +47,7 @@ __all__ = [
     "configuration",
     "dataset_names",
     "expected_files",
+    "features_of",
     "members",
     "open_dataset",
     "plan",
@@ -70,6 +72,7 @@ _MODULE_OF = {
     "Recipe": "runs.configurations",
     "RunOptions": "planning",
     "artefact": "artefacts",
+    "features_of": "runs.run",
     "members": "artefacts",
     "configuration": "runs.configurations",
     "plan": "planning",
