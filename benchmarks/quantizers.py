@@ -125,7 +125,7 @@ def quality(
         planes = codes.planes[:, start : start + 8192]
         left = part - codebooks.decode(Codes(np.ascontiguousarray(planes), codes.n_codewords))
         errors.append(np.einsum("nd,nd->n", left, left))
-    found = {"distortion": round(float(np.concatenate(errors).mean(dtype=np.float64)), 5)}
+    found = {"distortion": round(float(np.concatenate(errors).mean(dtype=np.float64)), 7)}
     ids = Index(codebooks, codes).search(queries, max(RECALL_AT)).ids
     for at in RECALL_AT:
         found[f"recall@{at}"] = round(float((ids[:, :at] == true[:, None]).any(axis=1).mean()), 4)
