@@ -132,6 +132,38 @@ def show(name: _NAME, console: Console) -> None:
     console.result(facts, artefact_text(facts))
 
 
+@papers_app.command("check")
+@command
+def check(
+    name: _NAME,
+    data: Annotated[Path, typer.Option(help="Folder of the data set: `anybit papers show NAME`.")],
+    console: Console,
+    is_fast: Annotated[
+        bool, typer.Option("--fast", help="Do not look for the same picture in two parts.")
+    ] = False,
+    split_seed: Annotated[int, typer.Option(min=0, help="Seed of the division.")] = 0,
+) -> None:
+    """Check a data set: counts, classes, and pictures that are in two parts of the division."""
+    from anybit.papers import check as check_data
+
+    with console.progress("pictures") as progress:
+        manifest, findings = check_data(
+            name, data, split_seed=split_seed, reads_images=not is_fast, progress=progress
+        )
+    console.table(("part", "items"), [(k, f"{v:,}") for k, v in manifest.sizes.items()])
+    for finding in findings:
+        console.say(f"{finding.severity}: {finding.text}")
+    console.result(
+        {
+            "protocol": manifest.protocol,
+            "sizes": manifest.sizes,
+            "checksum": manifest.checksum,
+            "findings": [asdict(one) for one in findings],
+        },
+        f"{manifest.protocol}: fits, split {manifest.checksum}",
+    )
+
+
 @papers_app.command("run")
 @command
 def run(

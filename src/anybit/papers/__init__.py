@@ -19,7 +19,7 @@ from anybit.papers.results.result import ArtefactResult, Seeded, read_result, ta
 if TYPE_CHECKING:
     from anybit.papers.artefacts import ARTEFACTS, Artefact, artefact, members
     from anybit.papers.pages.pages import write_pages
-    from anybit.papers.planning import PlannedRun, RunOptions, plan, run
+    from anybit.papers.planning import PlannedRun, RunOptions, check, plan, run
     from anybit.papers.runs.configurations import Configuration, Recipe, configuration, recipe
     from anybit.papers.runs.run import features_of
 
@@ -43,6 +43,7 @@ __all__ = [
     "SplitSources",
     "all_protocols",
     "artefact",
+    "check",
     "check_split",
     "configuration",
     "dataset_names",
@@ -72,6 +73,7 @@ _MODULE_OF = {
     "Recipe": "runs.configurations",
     "RunOptions": "planning",
     "artefact": "artefacts",
+    "check": "planning",
     "features_of": "runs.run",
     "members": "artefacts",
     "configuration": "runs.configurations",

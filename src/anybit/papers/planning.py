@@ -12,6 +12,8 @@ from anybit.papers.assembling import Assembly, Found, assembled
 from anybit.papers.datasets import open_dataset
 from anybit.papers.parameters import parameters_result
 from anybit.papers.protocols.protocol import Protocol, protocol
+from anybit.papers.protocols.split_checks import Finding, check_split
+from anybit.papers.protocols.split_manifest import SplitManifest
 from anybit.papers.protocols.splits import Prepared, prepare
 from anybit.papers.results.result import ArtefactResult
 from anybit.papers.runs.configurations import Configuration, configuration, recipe
@@ -19,7 +21,7 @@ from anybit.papers.runs.run import Run, perform
 from anybit.papers.training_time import TrainingTimeOptions, training_time_result
 from anybit.types import ProgressCallback
 
-__all__ = ["PlannedRun", "RunOptions", "plan", "run"]
+__all__ = ["PlannedRun", "RunOptions", "check", "plan", "run"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,51 @@ def plan(name: str, options: RunOptions) -> list[PlannedRun]:
         return []
     prepared = _prepared(wanted, options)
     return [_planned(one, prepared, options) for one in _runs(wanted, options)]
+
+
+def check(
+    name: str,
+    data: Path,
+    *,
+    split_seed: int = 0,
+    reads_images: bool = True,
+    progress: ProgressCallback | None = None,
+) -> tuple[SplitManifest, list[Finding]]:
+    """Open the data set of an artefact, divide it, and look for what is wrong with it.
+
+    Parameters
+    ----------
+    name : str
+        One of `ARTEFACTS` that needs data.
+    data : Path
+    split_seed : int
+    reads_images : bool
+        Whether the same picture in two parts is looked for, which reads every picture.
+    progress : callable, optional
+        Called with (pictures read, pictures in all).
+
+    Returns
+    -------
+    SplitManifest
+    list of Finding
+        Warnings.
+
+    Raises
+    ------
+    OptionError
+        If there is no such artefact, or it needs no data.
+    DataError
+        If the data set is missing, or does not fit the protocol: names all that is wrong.
+    """
+    wanted = _wanted(name, data)
+    if not wanted.needs_data:
+        raise OptionError(f"{name} needs no data: there is nothing to check.")
+    rule = protocol(wanted.protocols[0])
+    found = prepare(rule, data, split_seed)
+    warnings = check_split(
+        rule, found.dataset, found.manifest, reads_images=reads_images, progress=progress
+    )
+    return found.manifest, warnings
 
 
 def run(

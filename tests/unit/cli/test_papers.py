@@ -192,3 +192,21 @@ def test_pages_are_written_from_results(tmp_path):
     files = [Path(name) for name in json.loads(done.stdout)["files"]]
     assert tmp_path / "pages" / "index.md" in files
     assert "524,292" in (tmp_path / "pages" / "drq-table4.md").read_text()
+
+
+def test_check_says_sizes_and_checksum_or_all_that_is_wrong(cifar10, tmp_path):
+    done = run("check", "drq-table3-cifar10", "--data", cifar10, "--fast", "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["sizes"] == {"train": 5000, "database": 54_000, "query": 1000}
+    other = run(
+        "check", "drq-table3-cifar10", "--data", cifar10, "--fast", "--split-seed", 1, "--json"
+    )
+    assert json.loads(other.stdout)["checksum"] != told["checksum"]
+    for name, rows in (("train", 50_000), ("test", 9990)):
+        table = pq.read_table(cifar10 / f"{name}.parquet").slice(0, rows)
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    wrong = run("check", "drq-table1", "--data", tmp_path, "--fast")
+    assert wrong.exit_code == 1
+    assert "query must have 10,000 items, got 9,990" in wrong.output
+    assert run("check", "drq-table4", "--data", tmp_path).exit_code == 2

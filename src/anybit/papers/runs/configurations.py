@@ -146,7 +146,7 @@ class Recipe:
     needs_weights: bool = False
 
 
-_SMALL = {"widths": [24, 48, 96]}
+_SMALL = {"widths": [16, 32, 64]}
 _MODERN_FROM_SCRATCH = Recipe(
     "modern",
     backbone_options={"widths": [128, 384, 512]},
@@ -158,7 +158,7 @@ _FULL = Recipe(
     precision="bf16-mixed", needs_weights=True,
 )  # fmt: skip
 _CPU = replace(_FULL, name="cpu", input_px=64, epochs=(5, 1, 1), precision="32-true")
-_CPU_FROM_SCRATCH = Recipe("cpu", backbone_options=_SMALL, epochs=(4, 1, 1))
+_CPU_FROM_SCRATCH = Recipe("cpu", backbone_options=_SMALL, epochs=(3, 1, 1))
 _MODERN = replace(
     _FULL,
     name="modern",
