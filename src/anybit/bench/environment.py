@@ -27,7 +27,7 @@ def environment(
             versions[name] = "not installed"
     words = [word if word.startswith("-") else Path(word).name for word in sys.argv]
     return {
-        "command": shlex.join(["python", *words]),
+        "command": shlex.join(words if words[0] == "anybit" else ["python", *words]),
         "commit": commit(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
