@@ -1,7 +1,7 @@
 # Every target does its own set-up in .venv; a stamp makes that fast when nothing changed.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all crash damage sanitize check format bench clean
+.PHONY: help setup demo test test-all test-web crash damage sanitize check format bench clean
 
 VENV   := .venv
 PYTHON ?= python3
@@ -29,10 +29,16 @@ demo: $(STAMP)  ## Handwritten digits: train, index, cut, evaluate, report (abou
 	$(BIN)/anybit demo --output demo --overwrite
 
 test: $(STAMP)  ## The tests, without the slow ones.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "not slow" --ignore=tests/web
+	$(MAKE) test-web
 
 test-all: $(STAMP)  ## The tests, all of them.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --ignore=tests/web
+	$(MAKE) test-web
+
+# In one process: its tests share two servers and a browser. Skipped where there is no Chromium.
+test-web: $(STAMP)  ## The search page in a real browser (Chromium; about half a minute).
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs tests/web
 
 crash: $(STAMP)  ## Kill writers 200 times, four writers for a minute (up to 10 minutes).
 	ANYBIT_KILLS=200 ANYBIT_WRITERS_S=60 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/crash

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-COMMANDS = ("demo", "train", "create", "add", "search", "evaluate", "info")
+COMMANDS = ("demo", "train", "create", "add", "search", "evaluate", "info", "serve")
 HEAVY = {"torch", "lance", "pyarrow", "numpy", "PIL", "matplotlib", "rich", "pydantic"}
 
 

@@ -64,8 +64,8 @@ def fit_local_search(
     -----
     FAISS encodes by iterated conditional modes with random perturbations. Ours encodes by a beam
     (`anybit.codes.Codebooks`), which needs no FAISS and no random numbers: the same vector has the
-    same code everywhere. On sentence embeddings of 4 levels a beam of 32 had 0.2 % more error
-    than FAISS's codes, one of 64 no more.
+    same code everywhere. On 58,000 sentence embeddings a beam of 32 had as much error as
+    FAISS's codes at 4 levels and 3 % more at 8; on features of tight classes 11 and 32 % less.
 
     References
     ----------

@@ -20,6 +20,7 @@ from anybit.cli.info import info
 from anybit.cli.migrate import migrate
 from anybit.cli.papers import papers_app
 from anybit.cli.search import search
+from anybit.cli.serve import serve
 from anybit.cli.train import train
 from anybit.cli.verify import verify
 
@@ -42,7 +43,7 @@ app = typer.Typer(
 )
 _COMMANDS = (
     demo, train, create, add, search, evaluate, advise, info, delete, compact, verify, migrate,
-    export,
+    export, serve,
 )  # fmt: skip
 for _function in _COMMANDS:
     app.command()(_function)

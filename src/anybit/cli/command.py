@@ -32,6 +32,11 @@ _EXTRA_OF = {
     "sklearn": "report",
     "faiss": "faiss",
     "obstore": "s3",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "onnxruntime": "serve",
+    "onnx": "onnx",
+    "onnxscript": "onnx",
 }
 
 

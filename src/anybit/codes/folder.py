@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,7 @@ def write_model_folder(
     codebooks: Codebooks | None = None,
     *,
     overwrite: bool = False,
+    files: Mapping[str, bytes] | None = None,
 ) -> str:
     """Write a model folder: complete, or not at all.
 
@@ -128,6 +130,8 @@ def write_model_folder(
         Added to the folder's tensors and config.
     overwrite : bool
         Replace a folder that is there already.
+    files : mapping of str to bytes, optional
+        Further files, by name; not part of the fingerprint.
 
     Returns
     -------
@@ -156,6 +160,8 @@ def write_model_folder(
         _write_json(temporary / "config.json", {**config, "fingerprint": fingerprint})
         _write_json(temporary / "preprocessor.json", folder.preprocessor)
         _write_json(temporary / "training.json", folder.summary)
+        for name, content in (files or {}).items():
+            replace_file(temporary / name, content)
         if target.exists():
             replaced = temporary.with_name(temporary.name + ".old")
             os.rename(target, replaced)

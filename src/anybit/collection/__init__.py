@@ -3,19 +3,24 @@
 from anybit.collection.advising import AdviceSources, advise_source
 from anybit.collection.collection import Collection
 from anybit.collection.contact_sheet import draw_contact_sheet
-from anybit.collection.encoder import Encoder, load_encoder
+from anybit.collection.encoder import Encoder, EncoderOptions, Engine, load_encoder
 from anybit.collection.export import export_model
 from anybit.collection.faiss_import import import_faiss
 from anybit.collection.hits import Hits
 from anybit.collection.ingest import AddOptions, AddReport
+from anybit.collection.lookup import Answer, Lookup
 
 __all__ = [
     "AddOptions",
     "AddReport",
     "AdviceSources",
+    "Answer",
     "Collection",
     "Encoder",
+    "EncoderOptions",
+    "Engine",
     "Hits",
+    "Lookup",
     "advise_source",
     "draw_contact_sheet",
     "export_model",

@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from anybit.codes import Codes
 from anybit.collection.creation import SavesPretrained, create_folder
+from anybit.collection.encoder import EncoderOptions
 from anybit.collection.ingest import AddOptions, AddReport, Ingest, code_rows
 from anybit.collection.migration import MigrateReport
 from anybit.collection.reading import CollectionReader
-from anybit.collection.replacement import migrate_folder, remove_replaced
+from anybit.collection.replacement import add_onnx_to_folder, migrate_folder, remove_replaced
 from anybit.data import BadItems, Source, open_source
 from anybit.errors import DataError, ShapeError
 from anybit.store import CompactReport
@@ -30,8 +31,8 @@ class Collection(CollectionReader):
     ----------
     path : str or Path
         The folder: ``collection.json``, ``model/``, ``items.lance/``; or an ``s3://`` URL.
-    device : str
-        Where the model runs, see `load_encoder`.
+    device : str or EncoderOptions
+        Where, and by what, the model runs, see `load_encoder`.
     version : int, optional
     skip_damaged : bool
         See `open`.
@@ -51,7 +52,7 @@ class Collection(CollectionReader):
         path: str | Path,
         model: str | Path | SavesPretrained,
         overwrite: bool = False,
-        device: str = "auto",
+        device: str | EncoderOptions = "auto",
     ) -> Collection:
         """Make an empty collection: complete, or not at all.
 
@@ -63,7 +64,7 @@ class Collection(CollectionReader):
             A model folder, which is copied into the collection, or a trained model.
         overwrite : bool
             Replace a collection (never another kind of folder) that is there.
-        device : str
+        device : str or EncoderOptions
 
         Raises
         ------
@@ -213,6 +214,29 @@ class Collection(CollectionReader):
         report = self._store.compact(kept_s)
         remove_replaced(self._folder, self._manifest, kept_s)
         return report
+
+    def add_onnx(self, *, overwrite: bool = False) -> None:
+        """Give the model an ONNX graph, so that pictures can be encoded without torch.
+
+        The model with its graph is written beside the old one; ``collection.json`` is replaced,
+        which is what switches, at once and for all processes. Codes and fingerprint stay.
+
+        Parameters
+        ----------
+        overwrite : bool
+            Make the graph again where there is one.
+
+        Raises
+        ------
+        OptionError
+            If there is a graph already, the model takes vectors or its network cannot be
+            expressed, or the collection cannot be written.
+        DependencyError
+            If torch, onnx, onnxscript or onnxruntime is missing.
+        """
+        self.refresh()
+        add_onnx_to_folder(self._folder, self._manifest, self._store, overwrite=overwrite)
+        self.refresh()
 
     def migrate(
         self,

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from anybit.codes import codebooks_of, read_model_folder
 from anybit.collection.manifest import MANIFEST_NAME, Manifest, write_manifest
+from anybit.collection.onnx_engine import has_onnx, read_onnx
 from anybit.errors import OptionError
 from anybit.store import CodeStore, Folder, LocalFolder, open_folder
 
@@ -107,7 +108,7 @@ def take_model(
 ) -> tuple[str, str]:
     """Copy a model into a collection; return the folder's name and the fingerprint.
 
-    Without `name` it is named by its fingerprint.
+    Without `name` it is named by its fingerprint, and the checksum of its ONNX graph if it has one.
     """
     with tempfile.TemporaryDirectory(prefix="anybit-model-") as draft:
         source = Path(draft) / "model"
@@ -117,7 +118,10 @@ def take_model(
             model.save_pretrained(source)
         read = read_model_folder(source)
         codebooks_of(read)  # refuses a model that has none
-        name = name or f"{MODEL_PREFIX}{read.fingerprint[:12]}"
+        by_content = f"{MODEL_PREFIX}{read.fingerprint[:12]}"
+        if has_onnx(source):
+            by_content += f"-{read_onnx(source, read.fingerprint)[1].sha256[:8]}"
+        name = name or by_content
         folder.take_in(source, name)
     return name, read.fingerprint
 

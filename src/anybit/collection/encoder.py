@@ -1,4 +1,4 @@
-"""From images or vectors to features; torch is imported only for a model that has a network."""
+"""From images or vectors to features, by torch or ONNX Runtime where the model has a network."""
 
 from __future__ import annotations
 
@@ -9,11 +9,62 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from anybit.codes import Codebooks, ModelFolder, codebooks_of, read_model_folder
+from anybit.collection.onnx_engine import OnnxSession, has_onnx, read_onnx
 from anybit.data import Preprocessor
 from anybit.errors import DependencyError, FormatError, OptionError, ShapeError
 from anybit.types import Float32Array
 
-__all__ = ["Encoder", "load_encoder"]
+__all__ = ["ENGINES", "Encoder", "EncoderOptions", "Engine", "load_encoder"]
+
+ENGINES = ("auto", "torch", "onnx")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs the network of an encoder.
+
+    Parameters
+    ----------
+    name : {"torch", "onnxruntime", "none"}
+        "none": the model takes vectors and has no network.
+    version : str, optional
+        Of the library.
+    """
+
+    name: Literal["torch", "onnxruntime", "none"]
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """Where, and by what, the network of a model runs. Plain vectors need none of it.
+
+    Parameters
+    ----------
+    device : str
+        auto (a GPU when there is one), cpu, cuda, cuda:1, mps, ... ONNX Runtime runs on the cpu.
+    engine : {"auto", "torch", "onnx"}
+        auto: torch, or ONNX Runtime where torch (or the library of the backbone) is missing and
+        the model folder has an ONNX graph.
+    n_threads : int, optional
+        Of ONNX Runtime, for one batch; as many as this process has processors when left out.
+        torch has its own setting.
+
+    Raises
+    ------
+    OptionError
+        If `engine` is unknown, or `n_threads` below 1.
+    """
+
+    device: str = "auto"
+    engine: str = "auto"
+    n_threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise OptionError(f"engine must be one of {', '.join(ENGINES)}, got {self.engine!r}.")
+        if self.n_threads is not None and self.n_threads < 1:
+            raise OptionError(f"n_threads must be at least 1, got {self.n_threads}.")
 
 
 class Encoder(Protocol):
@@ -39,6 +90,10 @@ class Encoder(Protocol):
         """Fingerprint of the model folder."""
 
     @property
+    def engine(self) -> Engine:
+        """What runs the network."""
+
+    @property
     def has_own_device(self) -> bool:
         """Whether `features` leaves the processors free, so that they can work ahead."""
 
@@ -46,26 +101,33 @@ class Encoder(Protocol):
         """Map (B, 3, H, W) images or (B, D) vectors to features (B, D), float32."""
 
 
-def load_encoder(model_dir: str | Path, device: str = "auto") -> Encoder:
+def load_encoder(model_dir: str | Path, device: str | EncoderOptions = "auto") -> Encoder:
     """Load the encoder of a model folder.
 
     Parameters
     ----------
     model_dir : str or Path
-    device : str
-        auto (a GPU when there is one), cpu, cuda, cuda:1, mps, ... Unused for plain vectors.
+    device : str or EncoderOptions
+        A device, with the engine chosen for you, or all options.
+
+    Returns
+    -------
+    Encoder
+        Its ``engine`` says what was chosen. Both engines give the same features, up to rounding.
 
     Raises
     ------
     FormatError
-        If the folder is missing, damaged or of a newer format version.
+        If the folder is missing, damaged or of a newer format version, or holds the ONNX graph of
+        another model.
     NotTrainedError
         If the model has no codebooks yet.
     DependencyError
-        If the model has a network and torch is missing.
+        If the model has a network, and torch, or onnxruntime where that shall run it, is missing.
     OptionError
-        If there is no such device.
+        If there is no such device, or ONNX Runtime is asked for and the folder has no graph.
     """
+    options = device if isinstance(device, EncoderOptions) else EncoderOptions(device)
     folder = read_model_folder(model_dir)
     codebooks = codebooks_of(folder)
     if backbone_name(folder.config) == "none":
@@ -77,7 +139,14 @@ def load_encoder(model_dir: str | Path, device: str = "auto") -> Encoder:
             f"{model_dir} must have preprocessor.json for its backbone "
             f"{backbone_name(folder.config)!r}, got none. Train the model again."
         )
-    return _network_encoder(Path(model_dir), folder, codebooks, device)
+    if options.engine == "onnx":
+        return _onnx_encoder(Path(model_dir), folder, codebooks, options)
+    try:
+        return _network_encoder(Path(model_dir), folder, codebooks, options.device)
+    except DependencyError:
+        if options.engine == "torch" or not has_onnx(model_dir):
+            raise
+        return _onnx_encoder(Path(model_dir), folder, codebooks, options)
 
 
 def backbone_name(config: dict[str, Any]) -> str:
@@ -96,6 +165,7 @@ class _VectorEncoder:
     kind: Literal["vectors"] = "vectors"
     preprocessor: None = None
     has_own_device: bool = False
+    engine: Engine = Engine("none")
 
     def features(self, batch: Float32Array) -> Float32Array:
         """Check the dimension of vectors (B, D) and normalise them if need be."""
@@ -113,13 +183,14 @@ class _VectorEncoder:
 
 @dataclass(frozen=True)
 class _NetworkEncoder:
-    """A torch network; images come as (B, 3, H, W)."""
+    """A network of torch or ONNX Runtime; images come as (B, 3, H, W)."""
 
     network: Any
     codebooks: Codebooks
     preprocessor: Preprocessor
     fingerprint: str
     has_own_device: bool
+    engine: Engine
     kind: Literal["images"] = "images"
 
     def features(self, batch: Float32Array) -> Float32Array:
@@ -136,7 +207,8 @@ def _network_encoder(
         from anybit.models import load_model
     except ImportError as cause:
         raise DependencyError(
-            f"a model with a network needs torch: {cause}. Run `pip install anybit[train]`."
+            f"a model with a network needs torch: {cause}. Run `pip install 'anybit[train]'`, or "
+            "export the model where torch is: `anybit export MODEL --to onnx`."
         ) from cause
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -146,5 +218,31 @@ def _network_encoder(
         raise OptionError(f"device must be one of this machine, got {device!r}: {cause}") from cause
     preprocessor = Preprocessor.from_dict(folder.preprocessor or {})
     return _NetworkEncoder(
-        network.eval(), codebooks, preprocessor, folder.fingerprint, has_own_device=device != "cpu"
+        network.eval(),
+        codebooks,
+        preprocessor,
+        folder.fingerprint,
+        has_own_device=device != "cpu",
+        engine=Engine("torch", str(torch.__version__)),
+    )
+
+
+def _onnx_encoder(
+    model_dir: Path, folder: ModelFolder, codebooks: Codebooks, options: EncoderOptions
+) -> Encoder:
+    if not has_onnx(model_dir):
+        raise OptionError(
+            f"engine onnx needs a model with model.onnx, got {model_dir} without. "
+            "Make one with `anybit export MODEL --to onnx`."
+        )
+    if options.device not in ("auto", "cpu"):
+        raise OptionError(f"device must be cpu for ONNX Runtime, got {options.device!r}.")
+    session = OnnxSession(*read_onnx(model_dir, folder.fingerprint), options.n_threads)
+    return _NetworkEncoder(
+        session,
+        codebooks,
+        Preprocessor.from_dict(folder.preprocessor or {}),
+        folder.fingerprint,
+        has_own_device=False,
+        engine=Engine("onnxruntime", session.version),
     )

@@ -16,16 +16,19 @@ import pyarrow.parquet
 
 from anybit.codes import Codebooks, Codes, codebooks_of, read_model_folder
 from anybit.collection.faiss_index import faiss_index, load_faiss
+from anybit.collection.onnx_export import export_onnx
 from anybit.errors import OptionError
 from anybit.types import Int64Array
 
 __all__ = ["EXPORTS", "check_export", "export_model", "write_arrays", "write_faiss"]
 
-EXPORTS = ("npy", "faiss")
+EXPORTS = ("npy", "faiss", "onnx")
 
 
-def export_model(model: str | Path, target: str | Path, to: str = "npy") -> None:
-    """Write the codebooks of a model folder for other programs, without items.
+def export_model(
+    model: str | Path, target: str | Path, to: str = "npy", *, overwrite: bool = False
+) -> None:
+    """Write a model for other programs, or for machines without torch; no items.
 
     Parameters
     ----------
@@ -33,8 +36,11 @@ def export_model(model: str | Path, target: str | Path, to: str = "npy") -> None
         A model folder, of vectors or images; what is compared are its features.
     target : str or Path
         Must not exist yet.
-    to : {"npy", "faiss"}
-        A folder of arrays, or a trained, empty index of FAISS.
+    to : {"npy", "faiss", "onnx"}
+        A folder of arrays or a trained, empty index of FAISS, both of the codebooks; or a model
+        folder of the same fingerprint that needs no torch.
+    overwrite : bool
+        Replace a model folder that is there; "onnx" only.
 
     Raises
     ------
@@ -43,18 +49,23 @@ def export_model(model: str | Path, target: str | Path, to: str = "npy") -> None
     OptionError
         If `to` is unknown or does not fit the model, or `target` exists or is not writable.
     DependencyError
-        If FAISS is missing.
+        If FAISS is missing, or for ONNX torch, onnx, onnxscript or onnxruntime.
     """
-    check_export(to)
+    check_export(to, overwrite=overwrite)
+    if to == "onnx":
+        export_onnx(model, target, overwrite=overwrite)
+        return
     codebooks = codebooks_of(read_model_folder(model))
     write = write_arrays if to == "npy" else write_faiss
     write(Path(target), codebooks)
 
 
-def check_export(to: str) -> None:
-    """Raise OptionError if there is no such export."""
+def check_export(to: str, *, overwrite: bool = False) -> None:
+    """Raise OptionError if there is no such export, or it cannot replace anything."""
     if to not in EXPORTS:
         raise OptionError(f"to must be one of {', '.join(EXPORTS)}, got {to!r}.")
+    if overwrite and to != "onnx":
+        raise OptionError(f"overwrite (--overwrite) is for onnx, got {to}. Choose another path.")
 
 
 def write_arrays(

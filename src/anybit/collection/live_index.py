@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from anybit.codes import BytePlanes, Codebooks, Codes
-from anybit.collection.segment import Segment, by_fragment, rows_of
+from anybit.collection.segment import Addresses, Segment, by_fragment, rows_of
 from anybit.collection.snapshot import read_snapshot, write_snapshot
+from anybit.errors import DataError
 from anybit.search import Index, SearchResult
 from anybit.store import CodeStore
-from anybit.types import BoolArray, Float32Array
+from anybit.types import BoolArray, Float32Array, Int64Array, UInt8Array
 
 __all__ = ["LiveIndex"]
 
@@ -20,6 +23,8 @@ __all__ = ["LiveIndex"]
 _MOST_DEAD = 0.25
 # A snapshot is written when at least so many rows, and this share of all, are not in it.
 _SNAPSHOT_ROWS, _SNAPSHOT_SHARE = 50_000, 0.25
+# Masks of conditions that are kept while the version stays.
+_MOST_MASKS = 8
 
 
 @dataclass(eq=False)
@@ -29,6 +34,7 @@ class _State:
     version: int = -1
     fragments: dict[int, tuple[str, ...]] = field(default_factory=dict)
     segments: list[Segment] = field(default_factory=list)
+    masks: dict[str, list[BoolArray | None]] = field(default_factory=dict)
 
 
 class LiveIndex:
@@ -75,14 +81,85 @@ class LiveIndex:
         n_threads: int = 1,
     ) -> SearchResult:
         """Return the best `k` rows of the newest version, as `Index.search` does."""
+        return self.search_lengths(features, k, [bits], where, n_threads)[0][0]
+
+    def search_lengths(
+        self,
+        features: Float32Array,
+        k: int,
+        lengths: Sequence[int | None],
+        where: str | None = None,
+        n_threads: int = 1,
+    ) -> tuple[list[SearchResult], int]:
+        """Return the best `k` rows at each code length, and how many rows were compared."""
         with self._store.frozen():
             state = self._refreshed()
             masks = self._masks(state, where)
-        results = [
-            segment.index.search(features, k, bits, mask, n_threads)
-            for segment, mask in zip(state.segments, masks, strict=True)
-        ]
-        return _best_of(results, k)
+            n_searched = sum(
+                len(one) if mask is None else int(np.count_nonzero(mask))
+                for one, mask in zip(state.segments, masks, strict=True)
+            )
+        found = []
+        for bits in lengths:
+            results = [
+                segment.index.search(features, k, bits, mask, n_threads)
+                for segment, mask in zip(state.segments, masks, strict=True)
+            ]
+            found.append(_best_of(results, k))
+        return found, n_searched
+
+    def rows(self, ids: Int64Array, columns: list[str]) -> tuple[pa.Table, UInt8Array]:
+        """Return some columns of rows, and their codes (n, M), in the order of `ids`.
+
+        The codes come from memory, and so does the knowledge where the rows are stored.
+
+        Raises
+        ------
+        DataError
+            If an id is not there.
+        """
+        with self._store.frozen():
+            wanted, places = np.unique(ids, return_inverse=True)
+            addresses, codes = self._found(self._refreshed(), wanted)
+            if len(wanted):
+                table = self._store.take_at(addresses, columns)
+            else:
+                table = self._store.take(wanted, columns)
+        return table.take(pa.array(places)), codes[places]
+
+    def _found(self, state: _State, ids: Int64Array) -> tuple[Addresses, UInt8Array]:
+        """Return addresses (n,) and codes (n, M) of rows."""
+        addresses = np.zeros(len(ids), dtype=np.uint64)
+        codes = np.zeros((len(ids), self._store.n_levels), dtype=np.uint8)
+        is_here = np.zeros(len(ids), dtype=np.bool_)
+        for segment in state.segments:
+            stands = segment.find(ids)
+            own = np.flatnonzero(stands >= 0)
+            if len(own):
+                addresses[own] = segment.addresses[stands[own]]
+                codes[own] = segment.planes.take(stands[own]).codes().planes.T
+                is_here[own] = True
+        if not is_here.all():
+            raise DataError(
+                f"ids must be in the collection, got {ids[~is_here][:5].tolist()} that are not."
+            )
+        return addresses, codes
+
+    def ids_after(self, after: int | None, limit: int) -> Int64Array:
+        """Return the next ids, ascending, at most `limit`; None for the first ones."""
+        with self._store.frozen():
+            state = self._refreshed()
+        found = [np.empty(0, dtype=np.int64)]
+        for segment in state.segments:
+            start = 0 if after is None else int(np.searchsorted(segment.ids, after, side="right"))
+            # Of deleted rows there may be as many as rows: a block at a time.
+            n_left = limit
+            while n_left > 0 and start < len(segment):
+                block = slice(start, start + max(limit, 1024))
+                living = segment.ids[block][segment.alive[block]][:n_left]
+                found.append(living)
+                n_left, start = n_left - len(living), block.stop
+        return np.sort(np.concatenate(found))[:limit]
 
     def merged(self) -> Index:
         """Return one index over all rows, made anew where they lie in several segments."""
@@ -97,8 +174,12 @@ class LiveIndex:
         """Return which rows of each segment may be found; None for all."""
         if where is None:
             return [one.alive.copy() if one.n_dead else None for one in state.segments]
-        rows = {one: of_one for one, of_one, _ in by_fragment(self._store.addresses(where))}
-        return [segment.mask(rows) for segment in state.segments]
+        if where not in state.masks:
+            rows = {one: of_one for one, of_one, _ in by_fragment(self._store.addresses(where))}
+            if len(state.masks) == _MOST_MASKS:
+                del state.masks[next(iter(state.masks))]
+            state.masks[where] = [segment.mask(rows) for segment in state.segments]
+        return state.masks[where]
 
     def _refreshed(self) -> _State:
         """Return the state of the newest version."""

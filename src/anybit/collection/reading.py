@@ -14,13 +14,15 @@ from PIL import Image
 from anybit.codes import Codebooks, codebooks_of, read_model_folder
 from anybit.collection.advising import AdviceSources, advise_store
 from anybit.collection.contact_sheet import draw_contact_sheet
-from anybit.collection.encoder import Encoder, backbone_name, load_encoder
+from anybit.collection.encoder import Encoder, EncoderOptions, backbone_name, load_encoder
 from anybit.collection.evaluation_input import gather_input
 from anybit.collection.export import check_export, write_arrays, write_faiss
 from anybit.collection.hits import Hits
 from anybit.collection.ingest import AddOptions
 from anybit.collection.live_index import LiveIndex
+from anybit.collection.lookup import Lookup
 from anybit.collection.manifest import MANIFEST_NAME, read_manifest
+from anybit.collection.onnx_export import export_onnx
 from anybit.collection.query import query_features
 from anybit.data import Source, open_source
 from anybit.errors import FormatError, ShapeError
@@ -41,8 +43,8 @@ class CollectionReader:
     ----------
     path : str or Path
         The folder: ``collection.json``, ``model/``, ``items.lance/``; or an ``s3://`` URL.
-    device : str
-        Where the model runs, see `load_encoder`.
+    device : str or EncoderOptions
+        Where, and by what, the model runs, see `load_encoder`.
     version : int, optional
     skip_damaged : bool
         See `open`.
@@ -51,7 +53,7 @@ class CollectionReader:
     def __init__(
         self,
         path: str | Path,
-        device: str = "auto",
+        device: str | EncoderOptions = "auto",
         version: int | None = None,
         *,
         skip_damaged: bool = False,
@@ -108,7 +110,7 @@ class CollectionReader:
     def open(
         cls,
         path: str | Path,
-        device: str = "auto",
+        device: str | EncoderOptions = "auto",
         version: int | None = None,
         *,
         skip_damaged: bool = False,
@@ -119,7 +121,7 @@ class CollectionReader:
         ----------
         path : str or Path
             A folder, or an ``s3://bucket/name`` URL (docs/collection-format.md).
-        device : str
+        device : str or EncoderOptions
         version : int, optional
             One of `versions`, which can then only be read; the newest when left out.
         skip_damaged : bool
@@ -206,26 +208,31 @@ class CollectionReader:
         """
         return type(self).open(self.path, self.device, version)
 
-    def export(self, target: str | Path, to: str = "npy") -> None:
+    def export(self, target: str | Path, to: str = "npy", *, overwrite: bool = False) -> None:
         """Write ids, codes and codebooks for other programs.
 
         Parameters
         ----------
         target : str or Path
             Must not exist yet.
-        to : {"npy", "faiss"}
-            A folder of arrays with ``items.parquet`` beside them, or an index file of FAISS; both
-            in docs/export.md.
+        to : {"npy", "faiss", "onnx"}
+            A folder of arrays with ``items.parquet`` beside them, an index file of FAISS, or a
+            model folder with the network as ONNX graph, without items; all in docs/export.md.
+        overwrite : bool
+            Replace a model folder that is there; "onnx" only.
 
         Raises
         ------
         OptionError
             If `to` is unknown or does not fit the model, or `target` exists or is not writable.
         DependencyError
-            If FAISS is missing.
+            If FAISS is missing, or for ONNX torch, onnx, onnxscript or onnxruntime.
         """
         self._follow()
-        check_export(to)
+        check_export(to, overwrite=overwrite)
+        if to == "onnx":
+            export_onnx(self._model_folder, target, overwrite=overwrite)
+            return
         with self._store.frozen():
             ids, codes = self._store.codes()
             if to == "npy":
@@ -287,7 +294,7 @@ class CollectionReader:
         with self._store.frozen():
             result = self._live.search(features, k, bits, where)
             names = ["key", "labels", *self._store.metadata_columns]
-            rows = self._store.take(result.ids[0], names)
+            rows, _ = self._live.rows(result.ids[0], names)
         return Hits(result.ids[0], result.scores[0], rows, result.bits)
 
     def _retried(self, work: Callable[[], _T]) -> _T:
@@ -310,6 +317,12 @@ class CollectionReader:
         """Find the items nearest to many queries, given as features (Q, D) of the model."""
         self._follow()
         return self._retried(lambda: self._live.search(features, k, bits, where, n_threads))
+
+    @property
+    def lookup(self) -> Lookup:
+        """What many small requests are answered from: the index in memory and the rows."""
+        self._follow()
+        return Lookup(self._live, self._store)
 
     def thumbnails(self, ids: Int64Array) -> list[bytes | None]:
         """Return the JPEG thumbnails of some items; None where none is stored."""

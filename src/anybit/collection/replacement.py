@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,15 +17,17 @@ from anybit.collection.creation import (
     SavesPretrained,
     take_model,
 )
-from anybit.collection.encoder import load_encoder
+from anybit.collection.encoder import EncoderOptions, load_encoder
 from anybit.collection.manifest import Manifest, read_manifest, write_manifest
 from anybit.collection.migration import Features, MigrateReport, are_prefix, reencode_store
+from anybit.collection.onnx_engine import has_onnx
+from anybit.collection.onnx_export import export_onnx
 from anybit.data import Source
 from anybit.errors import OptionError
 from anybit.store import CodeStore, Folder
 from anybit.types import ProgressCallback
 
-__all__ = ["migrate_folder", "remove_replaced"]
+__all__ = ["add_onnx_to_folder", "migrate_folder", "remove_replaced"]
 
 
 def migrate_folder(
@@ -33,7 +36,7 @@ def migrate_folder(
     store: CodeStore,
     model: str | Path | SavesPretrained,
     source: Source | None,
-    device: str,
+    device: str | EncoderOptions,
     progress: ProgressCallback | None,
 ) -> MigrateReport:
     """Encode a collection's items by another model and switch to it; see `Collection.migrate`."""
@@ -43,6 +46,8 @@ def migrate_folder(
         raise OptionError(f"{folder.place} must be writable: {cause}.") from cause
     old_fingerprint = manifest.model_fingerprint
     if fingerprint == old_fingerprint:
+        if has_onnx(folder.local_copy(name)):
+            _switch_to_equal(folder, manifest, store, name)
         return MigrateReport(store.count(), 0, True, old_fingerprint, fingerprint)
     ours, theirs = folder.local_copy(manifest.model), folder.local_copy(name)
     old, encoder = codebooks_of(read_model_folder(ours)), load_encoder(theirs, device)
@@ -75,6 +80,40 @@ def migrate_folder(
         write_manifest(folder, changed)
         store.retire()
     return MigrateReport(draft.count(), n_encoded, False, old_fingerprint, fingerprint)
+
+
+def add_onnx_to_folder(
+    folder: Folder, manifest: Manifest, store: CodeStore, *, overwrite: bool
+) -> None:
+    """Give a collection's model an ONNX graph; see `Collection.add_onnx`."""
+    ours = folder.local_copy(manifest.model)
+    if has_onnx(ours) and not overwrite:
+        raise OptionError(
+            f"{folder.place} must have a model without model.onnx, got one with it. "
+            "Pass overwrite (--overwrite) to replace it."
+        )
+    with tempfile.TemporaryDirectory(prefix="anybit-model-") as draft:
+        made = Path(draft) / "model"
+        export_onnx(ours, made)
+        try:
+            name, _ = take_model(folder, made)
+            _switch_to_equal(folder, manifest, store, name)
+        except OSError as cause:
+            raise OptionError(f"{folder.place} must be writable: {cause}.") from cause
+
+
+def _switch_to_equal(folder: Folder, manifest: Manifest, store: CodeStore, name: str) -> None:
+    """Point a collection to another copy of its model; processes that have it open follow."""
+    if name == manifest.model:
+        return
+    with store.locked():
+        if read_manifest(folder) != manifest:
+            raise OptionError(
+                f"{folder.place} must keep its model meanwhile, got another one. "
+                "Run the same command again."
+            )
+        changed = replace(manifest, model=name, format_version=Manifest.format_version)
+        write_manifest(folder, changed)
 
 
 def _have_one_network(old: Path, new: Path) -> bool:

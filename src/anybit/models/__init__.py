@@ -6,6 +6,7 @@ from anybit.models.drq import DRQ, DRQConfig
 from anybit.models.head import ConcatHead
 from anybit.models.image_model import ImageModel
 from anybit.models.loading import load_model
+from anybit.models.onnx_graph import onnx_graph
 from anybit.models.product import ProductConfig, ProductOutput, ProductQuantization
 from anybit.models.recurrent import (
     QuantizerConfig,
@@ -33,4 +34,5 @@ __all__ = [
     "ResNetSmall",
     "build_backbone",
     "load_model",
+    "onnx_graph",
 ]

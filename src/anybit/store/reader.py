@@ -109,6 +109,11 @@ class StoreReader:
         return list(self._dataset.lance.schema.names)
 
     @property
+    def schema(self) -> pa.Schema:
+        """Names and types of all columns."""
+        return self._dataset.lance.schema
+
+    @property
     def metadata_columns(self) -> list[str]:
         """Names of the columns that came from the sources' own tables."""
         return [
@@ -264,6 +269,21 @@ class StoreReader:
         table = self._read([], where, fragments=fragments, with_row_address=True)
         found: NDArray[np.uint64] = table["_rowaddr"].to_numpy()
         return found
+
+    def take_at(self, addresses: NDArray[np.uint64], columns: list[str]) -> pa.Table:
+        """Return some columns of the rows (at least one) at these distinct addresses, in order.
+
+        Faster than `take`, which looks for the ids; of the version that gave the addresses only.
+        """
+        listed = ", ".join(map(str, addresses.tolist()))
+        fragments = np.unique(addresses >> np.uint64(32)).tolist()
+        condition = f"_rowaddr IN ({listed})"
+        table = self._read(columns, condition, fragments=fragments, with_row_address=True)
+        if len(table) != len(addresses):
+            raise FormatError(f"{self.path} must have the rows that were found, got fewer.")
+        found = table["_rowaddr"].to_numpy()
+        order = np.argsort(found)
+        return table.take(pa.array(order[np.searchsorted(found[order], addresses)])).select(columns)
 
     def _read(
         self,

@@ -113,6 +113,19 @@ def test_export_of_a_model_has_no_items(shop, tmp_path):
     assert "must not exist" in refused["error"]["message"]
 
 
+def test_export_says_what_it_needs(shop, tmp_path):
+    """What is made of a graph is tested with the collection."""
+    for arguments, message in [
+        ((shop,), "--output must say what to make"),
+        ((tmp_path / "model", "--to", "onnx"), "--output must say what to make"),
+        ((tmp_path / "model", "--to", "onnx", "--output", tmp_path / "o"), "items are vectors"),
+        ((shop, "--to", "onnx"), "items are vectors"),
+        ((shop, "--overwrite", "--output", tmp_path / "o"), "is for onnx, got npy"),
+    ]:
+        assert message in run("export", *arguments, exit_code=2)["error"]["message"]
+    assert not (tmp_path / "o").exists()
+
+
 def test_export_to_faiss_and_back(shop, tmp_path):
     run("export", shop, "--to", "faiss", "--output", tmp_path / "shop.faiss")
     report = run("import", tmp_path / "shop.faiss", "--output", tmp_path / "back")

@@ -153,12 +153,12 @@ def test_an_exported_quantiser_is_small_and_may_follow_several_candidates(tmp_pa
 
 def test_what_cannot_be_exported_is_refused(tmp_path):
     made = collection(tmp_path, Codebooks.stacked(values(2, 16, DIM), metric="cosine"))
-    with pytest.raises(OptionError, match="npy, faiss, got 'onnx'"):
-        made.export(tmp_path / "x", to="onnx")
+    with pytest.raises(OptionError, match="npy, faiss, onnx, got 'hdf'"):
+        made.export(tmp_path / "x", to="hdf")
     with pytest.raises(OptionError, match=r"got cosine: .* Export npy, or train with another"):
         made.export(tmp_path / "x", to="faiss")
-    with pytest.raises(OptionError, match="npy, faiss, got 'onnx'"):
-        export_model(tmp_path / "model", tmp_path / "x", to="onnx")
+    with pytest.raises(OptionError, match="npy, faiss, onnx, got 'hdf'"):
+        export_model(tmp_path / "model", tmp_path / "x", to="hdf")
     with pytest.raises(OptionError, match="got cosine"):
         export_model(tmp_path / "model", tmp_path / "x", to="faiss")
     with pytest.raises(FormatError, match="must be a model folder"):
