@@ -1,4 +1,4 @@
-"""Check the web page with axe-core, in every state, light and dark, wide and narrow.
+"""Check the web page with axe-core in five states, light and dark, wide and narrow.
 
     python benchmarks/axe.py AXE_MIN_JS http://127.0.0.1:8000 > axe.json
 
