@@ -108,10 +108,14 @@ class LiveIndex:
             found.append(_best_of(results, k))
         return found, n_searched
 
-    def rows(self, ids: Int64Array, columns: list[str]) -> tuple[pa.Table, UInt8Array]:
+    def rows(
+        self, ids: Int64Array, columns: list[str], *, follows: bool = True
+    ) -> tuple[pa.Table, UInt8Array]:
         """Return some columns of rows, and their codes (n, M), in the order of `ids`.
 
-        The codes come from memory, and so does the knowledge where the rows are stored.
+        The codes come from memory, and so does the knowledge where the rows are stored. Of the
+        newest version, or unless it `follows`, of the one that was searched last: rows and scores
+        of one answer belong to one version.
 
         Raises
         ------
@@ -120,7 +124,8 @@ class LiveIndex:
         """
         with self._store.frozen():
             wanted, places = np.unique(ids, return_inverse=True)
-            addresses, codes = self._found(self._refreshed(), wanted)
+            state = self._refreshed() if follows else self._state
+            addresses, codes = self._found(state, wanted)
             if len(wanted):
                 table = self._store.take_at(addresses, columns)
             else:

@@ -105,7 +105,8 @@ class Lookup:
         """
         with self._store.frozen():
             results, n_searched = self._live.search_lengths(features, k, lengths, where, n_threads)
-            rows, codes = self._live.rows(results[0].ids[0], self.row_columns)
+            ids = results[0].ids[0]
+            rows, codes = self._live.rows(ids, self.row_columns, follows=False)
             return Answer(tuple(results), rows, codes, n_searched, self.version)
 
     def rows(

@@ -294,7 +294,7 @@ class CollectionReader:
         with self._store.frozen():
             result = self._live.search(features, k, bits, where)
             names = ["key", "labels", *self._store.metadata_columns]
-            rows, _ = self._live.rows(result.ids[0], names)
+            rows, _ = self._live.rows(result.ids[0], names, follows=False)
         return Hits(result.ids[0], result.scores[0], rows, result.bits)
 
     def _retried(self, work: Callable[[], _T]) -> _T:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -149,6 +152,7 @@ def serve(
 
 def worker_app() -> FastAPI:
     """Make the application of one worker process, of what `serve` left in the environment."""
+    _end_with_parent()
     settings, options = json.loads(os.environ[_SETTINGS])
     opened = ServerSettings(**settings)
     logs = logging_as_json(sys.stderr, _level(opened))
@@ -156,6 +160,18 @@ def worker_app() -> FastAPI:
     if options["allowed_hosts"] is not None:
         options["allowed_hosts"] = tuple(options["allowed_hosts"])
     return _app_of(opened, ServeOptions(**options))
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, which nobody else would tell it."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True, name="anybit-parent").start()
 
 
 def _level(settings: ServerSettings) -> int:

@@ -75,7 +75,7 @@ class ResidualQuantizer(BaseQuantizer):
         metric: Metric = "ip",
         has_offset: bool = True,
         beam_size: int = 5,
-        prefix_weight: float = 0.5,
+        prefix_weight: float = 1.0,
         n_iterations: int = 10,
         max_train: int | None = 65_536,
         random_state: int | np.random.RandomState | None = None,
