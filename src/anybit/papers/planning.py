@@ -16,7 +16,7 @@ from anybit.papers.protocols.split_checks import Finding, check_split
 from anybit.papers.protocols.split_manifest import SplitManifest
 from anybit.papers.protocols.splits import Prepared, prepare
 from anybit.papers.results.result import ArtefactResult
-from anybit.papers.runs.configurations import Configuration, configuration, recipe
+from anybit.papers.runs.configurations import Configuration, configuration, recipe, stages_of
 from anybit.papers.runs.run import Run, perform
 from anybit.papers.training_time import TrainingTimeOptions, training_time_result
 from anybit.types import ProgressCallback
@@ -271,7 +271,7 @@ def _run(
 ) -> Run:
     epochs = options.epochs
     if isinstance(epochs, int):
-        epochs = _stages(epochs)
+        epochs = stages_of(epochs)
     sizes = recipe(
         options.recipe,
         rule.name,
@@ -280,12 +280,5 @@ def _run(
         input_px=options.input_px,
         epochs=epochs,
         batch_size=options.batch_size,
-        needs_weights=False if options.backbone == "resnet-small" else None,
     )
     return Run(rule, method, sizes, bits, seed, options.weights, options.label_vectors, has_unseen)
-
-
-def _stages(n_epochs: int) -> tuple[int, int, int]:
-    """Share epochs among DRQ's stages as preset anybit does: 10, 1 and 5 of 16."""
-    one, all_levels = max(1, round(n_epochs / 16)), max(1, round(5 * n_epochs / 16))
-    return n_epochs - one - all_levels, one, all_levels

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 
 from anybit.bench import environment
-from anybit.data import ArrayImages, Labels, Preprocessor, split_positions
+from anybit.data import ArrayImages, Labels, split_positions
 from anybit.errors import OptionError
 from anybit.evaluation import EvaluationInput, EvaluationOptions, evaluate
 from anybit.models import DQN, DRQ
 from anybit.papers.results.result import ArtefactResult, ResultRow, Values
 from anybit.papers.results.seeded import Seeded
+from anybit.papers.runs.configurations import stages_of
+from anybit.papers.runs.run import features_of, n_parameters
 from anybit.training import TrainOptions, train
-from anybit.types import Float32Array, Int64Array, ProgressCallback
+from anybit.types import Int64Array, ProgressCallback
 
 __all__ = ["TrainingTimeOptions", "training_time_result"]
 
@@ -190,9 +192,7 @@ def _trained(
     """Train one model."""
     epochs: tuple[int, int, int] | int = n_epochs or options.n_epochs
     if method == "drq":
-        # 10, 1 and 5 of 16 epochs, as preset anybit shares them.
-        one, last = 1, max(1, round(5 * options.n_epochs / 16))
-        epochs = (options.n_epochs - one - last, one, last)
+        epochs = stages_of(options.n_epochs)
     settings = TrainOptions(
         method=method,
         bits=bits,
@@ -221,20 +221,19 @@ def _measured(
     model = _trained(digits, PER_LENGTH.get(row, "drq"), bits, seed, options)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     codebooks = model.export_codebooks()
-    items = _features(model, digits, digits.database)
+    items = features_of(model, digits.images.take(digits.database))
     evaluation = evaluate(
         EvaluationInput(
             codebooks,
             codebooks.encode(items),
-            _features(model, digits, digits.query),
+            features_of(model, digits.images.take(digits.query)),
             digits.labels.take(digits.query),
             digits.labels.take(digits.database),
             items,
         ),
         EvaluationOptions(bits=options.bits if row == ONE_MODEL else (bits,), at=len(items)),
     )
-    arrays, _ = codebooks.to_tensors()
-    network = (part for module in (model.backbone, model.head) for part in module.parameters())
+    numbers = n_parameters(model)
     values = {one.bits: one.measure("map_at").value for one in evaluation.lengths}
     floats = evaluation.float_features
     return _Trained(
@@ -243,18 +242,11 @@ def _measured(
         seed,
         wall,
         cpu,
-        sum(part.numel() for part in network),
-        sum(array.size for array in arrays.values()),
+        numbers["network"],
+        numbers["codebooks"],
         values,
         floats.measure("map_at").value if floats is not None else float("nan"),
     )
-
-
-def _features(model: DRQ | DQN, digits: _Digits, positions: Int64Array) -> Float32Array:
-    """Return the features of some pictures, (N, D) float32."""
-    preprocessor = Preprocessor.from_dict(model.preprocessor or {})
-    batches = digits.images.iter_batches(256, preprocessor, positions=positions)
-    return np.concatenate([model.features(preprocessor.normalise(one.data)) for one in batches])
 
 
 def _result(

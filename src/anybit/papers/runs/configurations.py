@@ -18,6 +18,7 @@ __all__ = [
     "Recipe",
     "configuration",
     "recipe",
+    "stages_of",
 ]
 
 
@@ -173,9 +174,10 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ("cpu", "cifar10-setting1"): _CPU_FROM_SCRATCH,
     ("modern", "cifar10-setting1"): _MODERN_FROM_SCRATCH,
 }
-# What common files of weights want that the library of the network does not say: MobileNetV2's
-# come from TensorFlow.
+# What a network wants that its library does not say: ours learns from scratch, and the common
+# weights of MobileNetV2 come from TensorFlow.
 _OF_BACKBONES: dict[str, dict[str, Any]] = {
+    "resnet-small": {"needs_weights": False},
     "mobilenetv2_100": {
         "backbone": "timm:mobilenetv2_100",
         "backbone_options": {"pad_type": "same"},
@@ -208,3 +210,9 @@ def recipe(name: str, protocol: str, **changes: Any) -> Recipe:
     if "backbone" in given and given["backbone"] != found.backbone:
         given = {"backbone_options": {}} | given | _OF_BACKBONES.get(given["backbone"], {})
     return replace(found, **given)
+
+
+def stages_of(n_epochs: int) -> tuple[int, int, int]:
+    """Share a number of epochs among DRQ's stages as preset anybit does: 10, 1 and 5 of 16."""
+    one, all_levels = max(1, round(n_epochs / 16)), max(1, round(5 * n_epochs / 16))
+    return n_epochs - one - all_levels, one, all_levels

@@ -25,7 +25,7 @@ from anybit.papers.runs.configurations import Configuration, Recipe
 from anybit.training import TrainOptions, train
 from anybit.types import Float32Array, ProgressCallback
 
-__all__ = ["Run", "features_of", "perform"]
+__all__ = ["Run", "features_of", "n_parameters", "perform"]
 
 _VERSION = 1
 _CLASSIFIER_IMAGES = 10_000
@@ -188,7 +188,7 @@ def perform(
         "run": run.describe(),
         "split_checksum": prepared.manifest.checksum,
         "unseen_classes": list(unseen),
-        "n_parameters": _n_parameters(model),
+        "n_parameters": n_parameters(model),
         "training_s": model.summary["training_s"],
         "training": {k: v for k, v in model.summary.items() if k != "options"},
     }
@@ -290,8 +290,8 @@ def _class_names(source: Source) -> tuple[str, ...]:
     return source.labels.class_names
 
 
-def _n_parameters(model: DRQ | DQN) -> dict[str, int]:
-    """Count the numbers of the network, and of codebooks, scales, offset and rotation."""
+def n_parameters(model: DRQ | DQN) -> dict[str, int]:
+    """Count the numbers of ``network``, and of ``codebooks``, scales, offset and rotation."""
     network = sum(p.numel() for part in (model.backbone, model.head) for p in part.parameters())
     arrays, _ = model.export_codebooks().to_tensors()
     return {"network": network, "codebooks": sum(array.size for array in arrays.values())}
