@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from anybit.models import DQN, DRQ
@@ -53,11 +52,10 @@ class PlainImages:
         for part, (images, is_ok) in zip(parts, batches, strict=True):
             yield part[is_ok], self._plain(images, device)[is_ok]
 
-    @torch.no_grad()
     def vectors(self, n_images: int | None = None) -> tuple[Int64Array, Float32Array]:
         """Return positions (N,) and vectors (N, D) of all images, or of `n_images` of them."""
         rows, parts = [], []
         for positions, images in self.batches(n_images):
             rows.append(positions)
-            parts.append(self._model.vectors(images).float().cpu().numpy())
+            parts.append(self._model.plain_vectors(images).cpu().numpy())
         return np.concatenate(rows), np.concatenate(parts)

@@ -81,7 +81,7 @@ def test_pages_pictures_and_index_are_written_and_linked(results, tmp_path):
         assert all((output / link).is_file() for link in links(text))
     index = (output / "index.md").read_text()
     assert (
-        "| [drq-table1](drq-table1.md) | CIFAR-10, setting 1 | cifar10-setting1 | DRQ | 2 |"
+        "| [drq-table1](drq-table1.md) | CIFAR-10, setting 1 | cifar10-setting1 | - | DRQ | 2 |"
         in index
     )
 
@@ -152,6 +152,21 @@ def test_caption_says_what_a_band_is():
         "Precision among the first R",
         "Precision among the first R; band: all seeds",
     ]
+
+
+def test_same_table_of_another_network_has_a_page_of_its_own(results, tmp_path):
+    other = replace(TABLE, recipe={"backbone": "timm:mobilenetv2_100"})
+    (results / "drq-table1.mobilenetv2.json").write_text(json.dumps(other.to_dict()))
+    written = {path.name for path in write_pages(results, tmp_path / "pages")}
+    assert {"drq-table1.md", "drq-table1.mobilenetv2.md", "drq-table1.mobilenetv2-bits.svg"} <= (
+        written
+    )
+    index = (tmp_path / "pages" / "index.md").read_text()
+    assert "| mobilenetv2_100 |" in index
+    assert "](drq-table1.mobilenetv2.md)" in index
+    (results / "drq-table7.mobilenetv2.json").write_text(json.dumps(other.to_dict()))
+    with pytest.raises(DataError, match=r"to drq-table1\.json, or to drq-table1\.WORD\.json"):
+        write_pages(results, tmp_path / "pages")
 
 
 def test_wrong_folders_and_files_are_refused(results, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ def write_pages(results: Path, output: Path) -> list[Path]:
     Parameters
     ----------
     results : Path
-        Folder of JSON files, one an artefact; see `ArtefactResult`.
+        Folder of JSON files, one an artefact; see `ArtefactResult`. A file is ``NAME.json``, or
+        ``NAME.WORD.json`` where the same table was run more than once, as with two networks.
     output : Path
         Folder of the pages ``<name>.md`` and ``index.md``; made if missing. Files of the same
         names are replaced, others stay.
@@ -77,11 +79,13 @@ def write_pages(results: Path, output: Path) -> list[Path]:
     found = []
     for source in sources:
         result = read_result(source)
-        if result.name != source.stem:
+        expected = source.stem.partition(".")[0]
+        if result.name != expected:
             raise DataError(
-                f"{source.name} must hold the result {source.stem!r}, got {result.name!r}. Rename "
-                "the file after its result."
+                f"{source.name} must hold the result {expected!r}, got {result.name!r}. Rename "
+                f"the file to {result.name}.json, or to {result.name}.WORD.json."
             )
+        result = replace(result, name=source.stem)
         found.append(result)
         for name, (_, draw) in pictures(result).items():
             written.append(write_bytes(output / name, draw()))
@@ -177,12 +181,13 @@ def index_text(results: Sequence[ArtefactResult]) -> str:
     -------
     str
     """
-    header = ("result", "title", "protocol", "run", "seeds")
+    header = ("result", "title", "protocol", "network", "run", "seeds")
     rows = [
         (
             f"[{result.name}]({result.name}.md)",
             result.title,
             str(result.protocol.get("name", "-")),
+            str(result.recipe.get("backbone", "-")).removeprefix("timm:"),
             _methods(result),
             str(len(result.seeds)) if result.seeds else "-",
         )
@@ -191,7 +196,7 @@ def index_text(results: Sequence[ArtefactResult]) -> str:
     return (
         "# Results\n\nTables and figures that were run again, with what the papers report beside "
         "them. Each page says its protocol, command, commit, machine and versions.\n\n"
-        f"{_markdown_table(header, rows, n_left=4)}\n"
+        f"{_markdown_table(header, rows, n_left=5)}\n"
     )
 
 
