@@ -101,7 +101,7 @@ class ImageModel(nn.Module, ABC):
         n_images = max(1, len(images))
         if images.device.type == "cpu":
             n_images = max(1, _CPU_PIXELS // (images.shape[2] * images.shape[3]))
-        return torch.cat([self.vectors(piece).float() for piece in images.split(n_images)])
+        return torch.cat([self.vectors(piece).float() for piece in torch.split(images, n_images)])
 
     @torch.inference_mode()
     def features(self, images: Float32Array) -> Float32Array:
