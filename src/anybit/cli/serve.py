@@ -50,6 +50,14 @@ def serve(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads that search; one for each processor.")
     ] = None,
+    keep_mb: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Memory of a worker for keys, labels and columns of items, in MiB, so that hits "
+            "are not read from disk.",
+        ),
+    ] = 256.0,
     decoders: Annotated[int, typer.Option(min=1, help="Processes that decode images.")] = 2,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     engine: Annotated[str, typer.Option(help="auto, torch, onnx.")] = "auto",
@@ -74,6 +82,7 @@ def serve(
         rate_limit=rate_limit,
         n_threads=threads,
         n_decoders=decoders,
+        kept_bytes=int(keep_mb * _MIB),
     )
     settings = ServerSettings(
         collection, host, port, workers, device, engine, encoder_threads,

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from anybit.codes import BytePlanes, Codebooks, Codes
-from anybit.collection.segment import Addresses, Segment, by_fragment, rows_of
+from anybit.collection.index_view import IndexView
+from anybit.collection.segment import Segment, by_fragment, rows_of
 from anybit.collection.snapshot import read_snapshot, write_snapshot
-from anybit.errors import DataError
 from anybit.search import Index, SearchResult
 from anybit.store import CodeStore
-from anybit.types import BoolArray, Float32Array, Int64Array, UInt8Array
+from anybit.types import BoolArray, Float32Array, Int64Array
 
 __all__ = ["LiveIndex"]
 
@@ -81,74 +79,14 @@ class LiveIndex:
         n_threads: int = 1,
     ) -> SearchResult:
         """Return the best `k` rows of the newest version, as `Index.search` does."""
-        return self.search_lengths(features, k, [bits], where, n_threads)[0][0]
+        return self.view(where).search(features, k, bits, n_threads)
 
-    def search_lengths(
-        self,
-        features: Float32Array,
-        k: int,
-        lengths: Sequence[int | None],
-        where: str | None = None,
-        n_threads: int = 1,
-    ) -> tuple[list[SearchResult], int]:
-        """Return the best `k` rows at each code length, and how many rows were compared."""
+    def view(self, where: str | None = None) -> IndexView:
+        """Return the newest version, or the rows of it that a SQL condition selects."""
         with self._store.frozen():
             state = self._refreshed()
-            masks = self._masks(state, where)
-            n_searched = sum(
-                len(one) if mask is None else int(np.count_nonzero(mask))
-                for one, mask in zip(state.segments, masks, strict=True)
-            )
-        found = []
-        for bits in lengths:
-            results = [
-                segment.index.search(features, k, bits, mask, n_threads)
-                for segment, mask in zip(state.segments, masks, strict=True)
-            ]
-            found.append(_best_of(results, k))
-        return found, n_searched
-
-    def rows(
-        self, ids: Int64Array, columns: list[str], *, follows: bool = True
-    ) -> tuple[pa.Table, UInt8Array]:
-        """Return some columns of rows, and their codes (n, M), in the order of `ids`.
-
-        The codes come from memory, and so does the knowledge where the rows are stored. Of the
-        newest version, or unless it `follows`, of the one that was searched last: rows and scores
-        of one answer belong to one version.
-
-        Raises
-        ------
-        DataError
-            If an id is not there.
-        """
-        with self._store.frozen():
-            wanted, places = np.unique(ids, return_inverse=True)
-            state = self._refreshed() if follows else self._state
-            addresses, codes = self._found(state, wanted)
-            if len(wanted):
-                table = self._store.take_at(addresses, columns)
-            else:
-                table = self._store.take(wanted, columns)
-        return table.take(pa.array(places)), codes[places]
-
-    def _found(self, state: _State, ids: Int64Array) -> tuple[Addresses, UInt8Array]:
-        """Return addresses (n,) and codes (n, M) of rows."""
-        addresses = np.zeros(len(ids), dtype=np.uint64)
-        codes = np.zeros((len(ids), self._store.n_levels), dtype=np.uint8)
-        is_here = np.zeros(len(ids), dtype=np.bool_)
-        for segment in state.segments:
-            stands = segment.find(ids)
-            own = np.flatnonzero(stands >= 0)
-            if len(own):
-                addresses[own] = segment.addresses[stands[own]]
-                codes[own] = segment.planes.take(stands[own]).codes().planes.T
-                is_here[own] = True
-        if not is_here.all():
-            raise DataError(
-                f"ids must be in the collection, got {ids[~is_here][:5].tolist()} that are not."
-            )
-        return addresses, codes
+            masks = tuple(self._masks(state, where))
+            return IndexView(state.version, state.fragments, tuple(state.segments), masks)
 
     def ids_after(self, after: int | None, limit: int) -> Int64Array:
         """Return the next ids, ascending, at most `limit`; None for the first ones."""
@@ -277,17 +215,3 @@ class LiveIndex:
             return
         write_snapshot(self._snapshot, segments, self._state.fragments)
         self._n_in_snapshot = n_items
-
-
-def _best_of(results: list[SearchResult], k: int) -> SearchResult:
-    """Return the best k of several results, ties to the lower id."""
-    if len(results) == 1:
-        return results[0]
-    ids = np.concatenate([one.ids for one in results], axis=1)  # (Q, sum of k)
-    scores = np.concatenate([one.scores for one in results], axis=1)
-    order = np.lexsort((ids, -scores), axis=-1)[:, :k]  # (Q, k)
-    return SearchResult(
-        np.take_along_axis(ids, order, axis=1),
-        np.take_along_axis(scores, order, axis=1),
-        results[0].bits,
-    )

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
 
+from anybit.collection.index_view import IndexView
+from anybit.collection.kept_rows import KeptRows
 from anybit.collection.live_index import LiveIndex
 from anybit.search import SearchResult
 from anybit.store import CodeStore
 from anybit.types import Float32Array, Int64Array, UInt8Array
 
 __all__ = ["Answer", "Lookup"]
+
+_T = TypeVar("_T")
+# Times that rows are read without a lock; a store that is written all the time is locked then.
+_TRIES = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +59,11 @@ class Lookup:
     live : LiveIndex
     store : CodeStore
         Whose codes the index holds.
+    kept : KeptRows
     """
 
-    def __init__(self, live: LiveIndex, store: CodeStore) -> None:
-        self._live, self._store = live, store
+    def __init__(self, live: LiveIndex, store: CodeStore, kept: KeptRows) -> None:
+        self._live, self._store, self._kept = live, store, kept
 
     def __len__(self) -> int:
         return len(self._live)
@@ -103,11 +112,13 @@ class Lookup:
         ShapeError, DataError
             If the features have another dimension, or are not finite.
         """
-        with self._store.frozen():
-            results, n_searched = self._live.search_lengths(features, k, lengths, where, n_threads)
-            ids = results[0].ids[0]
-            rows, codes = self._live.rows(ids, self.row_columns, follows=False)
-            return Answer(tuple(results), rows, codes, n_searched, self.version)
+
+        def work(view: IndexView) -> Answer:
+            results = tuple(view.search(features, k, bits, n_threads) for bits in lengths)
+            rows, codes = self._rows(view, results[0].ids[0], self.row_columns)
+            return Answer(results, rows, codes, len(view), view.version)
+
+        return self._of_one_version(work, where)
 
     def rows(
         self, ids: Int64Array, columns: list[str] | None = None
@@ -125,8 +136,48 @@ class Lookup:
         DataError
             If an id is not there.
         """
-        return self._live.rows(ids, self.row_columns if columns is None else columns)
+        names = self.row_columns if columns is None else columns
+        return self._of_one_version(lambda view: self._rows(view, ids, names))
 
     def ids_after(self, after: int | None, limit: int) -> Int64Array:
         """Return the ids (n,) that follow `after`, ascending, at most `limit`; None: the first."""
         return self._live.ids_after(after, limit)
+
+    def keep_rows(self, max_bytes: int) -> None:
+        """Keep ``key``, ``labels`` and metadata in memory, of as many rows as it allows.
+
+        Called again, it follows the collection. Answers are the same without, but for the time.
+        """
+        self._kept.keep(self._store, self.row_columns, max_bytes)
+
+    def _of_one_version(self, work: Callable[[IndexView], _T], where: str | None = None) -> _T:
+        """Work without a lock while the store stays at the view's version, or else with it."""
+        for _ in range(_TRIES):
+            try:
+                return work(self._live.view(where))
+            except _OtherVersionError:
+                continue
+        with self._store.frozen():
+            return work(self._live.view(where))
+
+    def _rows(
+        self, view: IndexView, ids: Int64Array, columns: list[str]
+    ) -> tuple[pa.Table, UInt8Array]:
+        wanted, places = np.unique(ids, return_inverse=True)
+        addresses, codes = view.find(wanted)
+        table = None
+        if len(wanted):
+            table = self._kept.take(addresses, columns, view.fragments)
+        if table is None:
+            with self._store.frozen():
+                if self._store.version != view.version:
+                    raise _OtherVersionError
+                if len(wanted):
+                    table = self._store.take_at(addresses, columns)
+                else:
+                    table = self._store.take(wanted, columns)
+        return table.take(pa.array(places)), codes[places]
+
+
+class _OtherVersionError(Exception):
+    """The store has gone on to another version than the view's."""

@@ -19,6 +19,7 @@ from anybit.collection.evaluation_input import gather_input
 from anybit.collection.export import check_export, write_arrays, write_faiss
 from anybit.collection.hits import Hits
 from anybit.collection.ingest import AddOptions
+from anybit.collection.kept_rows import KeptRows
 from anybit.collection.live_index import LiveIndex
 from anybit.collection.lookup import Lookup
 from anybit.collection.manifest import MANIFEST_NAME, read_manifest
@@ -93,7 +94,7 @@ class CollectionReader:
         self._encoder: Encoder | None = None
         is_usual = self._version is None and not self._skip_damaged
         snapshot = self._folder.cache_file(f"{manifest.items}.index") if is_usual else None
-        self._live = LiveIndex(self.codebooks, store, snapshot)
+        self._live, self._kept = LiveIndex(self.codebooks, store, snapshot), KeptRows()
 
     def _follow(self, *, at_once: bool = False) -> bool:
         """Go to the newest version, and to another model if that was replaced; tell whether so."""
@@ -291,11 +292,9 @@ class CollectionReader:
         return self._retried(lambda: self._hits(features, k, bits, where))
 
     def _hits(self, features: Float32Array, k: int, bits: int | None, where: str | None) -> Hits:
-        with self._store.frozen():
-            result = self._live.search(features, k, bits, where)
-            names = ["key", "labels", *self._store.metadata_columns]
-            rows, _ = self._live.rows(result.ids[0], names, follows=False)
-        return Hits(result.ids[0], result.scores[0], rows, result.bits)
+        answer = Lookup(self._live, self._store, self._kept).answer(features, k, [bits], where)
+        result = answer.results[0]
+        return Hits(result.ids[0], result.scores[0], answer.rows, result.bits)
 
     def _retried(self, work: Callable[[], _T]) -> _T:
         """Work again at the newest version when the files of this one were removed meanwhile."""
@@ -322,7 +321,7 @@ class CollectionReader:
     def lookup(self) -> Lookup:
         """What many small requests are answered from: the index in memory and the rows."""
         self._follow()
-        return Lookup(self._live, self._store)
+        return Lookup(self._live, self._store, self._kept)
 
     def thumbnails(self, ids: Int64Array) -> list[bytes | None]:
         """Return the JPEG thumbnails of some items; None where none is stored."""

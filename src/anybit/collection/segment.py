@@ -90,12 +90,13 @@ class Segment:
         is_kept[rows] = True
         return positions[(positions >= 0) & ~is_kept]
 
-    def find(self, ids: Int64Array) -> Int64Array:
-        """Return where living rows with these ids (n,) stand, or -1."""
+    def find(self, ids: Int64Array, mask: BoolArray | None) -> Int64Array:
+        """Return where the rows of a mask (None: all) with these ids (n,) stand, or -1."""
         if len(self) == 0:
             return np.full(len(ids), -1, dtype=np.int64)
         stands = np.minimum(np.searchsorted(self.ids, ids), len(self) - 1)
-        return np.where((self.ids[stands] == ids) & self.alive[stands], stands, -1)
+        is_here = self.ids[stands] == ids
+        return np.where(is_here if mask is None else is_here & mask[stands], stands, -1)
 
     def drop(self, fragment: int) -> None:
         """Mask all rows of a fragment: it is gone, or read anew."""

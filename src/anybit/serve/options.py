@@ -8,7 +8,7 @@ from anybit.errors import OptionError
 
 __all__ = ["ServeOptions"]
 
-_MAY_BE_ZERO = ("rate_limit", "batch_wait_ms")
+_MAY_BE_ZERO = ("rate_limit", "batch_wait_ms", "kept_bytes")
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,9 @@ class ServeOptions:
         How long the first image of a batch waits for others, when others are on their way.
     n_threads : int or None
         Threads that search; None: one for each processor.
+    kept_bytes : int
+        Memory for keys, labels and columns of items, so that hits need not be read from disk; as
+        many items as fit; 0: none.
     follow_s : float
         Seconds between looks for what other processes have committed.
 
@@ -77,6 +80,7 @@ class ServeOptions:
     batch_size: int = 32
     batch_wait_ms: float = 3.0
     n_threads: int | None = None
+    kept_bytes: int = 256 * 2**20
     follow_s: float = 1.0
 
     def __post_init__(self) -> None:

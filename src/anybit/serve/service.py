@@ -117,8 +117,10 @@ class Service:
             self._warm()
 
     def _warm(self) -> None:
-        """Bring the index up to date, for every code length."""
+        """Bring the index up to date, for every code length, and keep what hits show."""
         codebooks = self.collection.codebooks
+        if self.options.kept_bytes:
+            self.collection.lookup.keep_rows(self.options.kept_bytes)
         feature = np.ones((1, codebooks.dim), dtype=np.float32)
         answer = self.collection.lookup.answer(feature, 1, codebooks.lengths())
         self._warm_version = answer.version

@@ -262,6 +262,14 @@ class StoreReader:
             table["_rowaddr"].to_numpy(),
         )
 
+    def fragment_rows(self, number: int, columns: list[str], limit: int | None = None) -> pa.Table:
+        """Return columns, and addresses as ``_rowaddr``, of a fragment's (first) rows."""
+        return self._read(columns, None, fragments=[number], with_row_address=True, limit=limit)
+
+    def fragment_size(self, number: int) -> int:
+        """Return the number of a fragment's rows."""
+        return sum(int(one.count_rows()) for one in self._dataset.fragments([number]))
+
     def addresses(
         self, where: str | None = None, fragments: list[int] | None = None
     ) -> NDArray[np.uint64]:
@@ -292,6 +300,7 @@ class StoreReader:
         *,
         fragments: list[int] | None = None,
         with_row_address: bool = False,
+        limit: int | None = None,
     ) -> pa.Table:
         dataset = self._dataset
         chosen = dataset.fragments(fragments)
@@ -304,6 +313,7 @@ class StoreReader:
                 filter=where,
                 fragments=None if is_all else chosen,
                 with_row_address=with_row_address,
+                limit=limit,
             ).to_table()
         except ValueError as cause:
             if where is None or "Not found" in str(cause):

@@ -6,6 +6,7 @@ import pytest
 
 from anybit.codes import Codebooks, Codes, ModelFolder, write_model_folder
 from anybit.collection import Collection
+from anybit.collection.index_view import IndexView
 from anybit.errors import DataError
 
 DIM, N = 6, 400
@@ -71,6 +72,80 @@ def test_answer_is_the_search_at_each_length(collection, rng, where):
         assert answer.rows["key"].to_pylist() == [f"item {one}" for one in answer.results[0].ids[0]]
         assert answer.n_searched == collection.count(where)
         assert answer.version == collection.info()["version"]
+
+
+@pytest.fixture
+def n_reads(collection, monkeypatch):
+    """Times that hits were read from the store."""
+    reads, take_at = [], type(collection._store).take_at
+    monkeypatch.setattr(
+        type(collection._store),
+        "take_at",
+        lambda self, *given: reads.append(given) or take_at(self, *given),
+    )
+    return lambda: len(reads)
+
+
+def test_kept_rows_are_those_of_the_store(collection, n_reads):
+    lookup, ids = collection.lookup, np.array([399, 20, 95, 104, 95, 150])
+    expected, _ = lookup.rows(ids)
+    assert n_reads() == 1
+    lookup.keep_rows(2**20)
+    assert lookup.rows(ids)[0].equals(expected)
+    assert lookup.rows(ids, ["price", "key"])[0].equals(expected.select(["price", "key"]))
+    assert n_reads() == 1
+    assert lookup.rows(ids, ["level_00"])[0].column_names == ["level_00"]  # is not kept
+    assert n_reads() == 2
+
+
+def test_kept_rows_follow_the_collection(collection, n_reads):
+    collection.lookup.keep_rows(2**20)
+    collection.delete(np.array([95]))
+    collection.add_codes(
+        Codes(np.zeros((3, 2), np.uint8), 16), np.array([150, 500]), collection.model_fingerprint,
+        pa.table({"price": [1.0, 2.0], "key": ["new", "newer"], "size": [7, 8]}),
+    )  # fmt: skip
+    ids = np.array([150, 20, 500])
+    for n_expected in (1, 1):
+        rows, _ = collection.lookup.rows(ids)
+        assert rows["key"].to_pylist() == ["new", "item 20", "newer"]
+        assert rows["size"].to_pylist() == [7, None, 8]
+        assert n_reads() == n_expected
+        collection.lookup.keep_rows(2**20)
+    with pytest.raises(DataError, match="95"):
+        collection.lookup.rows(np.array([95]))
+
+
+def test_only_what_fits_is_kept(collection, n_reads):
+    lookup = collection.lookup
+    lookup.keep_rows(100)
+    lookup.rows(np.array([20]))
+    assert n_reads() == 1
+    lookup.keep_rows(2**20)
+    lookup.rows(np.array([20]))
+    assert n_reads() == 1
+
+
+def test_rows_and_scores_belong_to_one_version_while_others_write(collection, rng, monkeypatch):
+    """A row that another process replaces between ranking and reading."""
+    query, writer = rng.random((1, DIM)).astype(np.float32), Collection.open(collection.path)
+    search, left = IndexView.search, [1, 1]
+
+    def slow(self, *given):
+        found = search(self, *given)
+        if left:
+            left.pop()
+            table = pa.table({"key": [f"new {len(left)}"], "price": [-1.0]})
+            codes = Codes(np.full((3, 1), len(left), np.uint8), 16)
+            writer.add_codes(codes, found.ids[0][:1], writer.model_fingerprint, table)
+            len(collection.lookup)  # another request follows
+        return found
+
+    monkeypatch.setattr(IndexView, "search", slow)
+    answer = collection.lookup.answer(query, 5, [None])
+    assert answer.version == collection.info()["version"]
+    expected = collection.get(answer.results[0].ids[0], ["key"])
+    assert answer.rows["key"].to_pylist() == expected["key"].to_pylist()
 
 
 def test_condition_is_evaluated_anew_when_rows_change(collection, rng):
