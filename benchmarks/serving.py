@@ -49,7 +49,11 @@ function request()
 end
 """
 # Threads that wait for work, which py-spy counts where the system does not say so.
-IDLE = ("_worker (concurrent/futures/thread.py:81)", "select (selectors.py:468)")
+IDLE = (
+    "_worker (concurrent/futures/thread.py:81)",
+    "select (selectors.py:468)",
+    "wait (threading.py:331)",
+)
 BOUNDARY = "anybit-benchmark"
 K = 10
 _MS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
@@ -62,7 +66,8 @@ PARTS = {
     "rows of hits": ("kept_rows.py", "Lookup._rows", "anybit/store/"),
     "index": ("anybit/collection/",),
     "answer": ("anybit/serve/searching.py", "anybit/serve/answers.py"),
-    "HTTP and JSON": ("",),
+    "HTTP and JSON": (".py",),
+    "threads without Python": ("",),
 }
 
 
@@ -153,7 +158,7 @@ def serving(collection: Path, workers: int) -> Iterator[Server]:
         port = probe.getsockname()[1]
     anybit = Path(sys.executable).with_name("anybit")
     command = [str(anybit), "serve", str(collection), "--port", str(port)]
-    command += ["--rate-limit", "0", "--workers", str(workers), "--quiet"]
+    command += ["--rate-limit", "0", "--workers", str(workers), "--encoder-threads", "1", "--quiet"]
     process = subprocess.Popen(
         command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL
     )
