@@ -81,36 +81,47 @@ def main() -> None:
     parser.add_argument("--clients", default="1,8")
     parser.add_argument("--queries", type=int, default=500, help="different ones")
     parser.add_argument("--seconds", type=int, default=15, help="of each measurement")
-    parser.add_argument("--workers", type=int, default=1, help="of the server")
+    parser.add_argument("--workers", default="1", help="of the server, such as 1,2")
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     if (args.vectors is None) == (args.images is None):
         parser.error("one of --vectors and --images must be given")
     bits = [int(part) for part in args.bits.split(",") if part] or [None]
     rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder, serving(args.collection, args.workers) as server:
-        about = server.collection()
-        for length in bits:
-            script = write_requests(Path(folder) / str(length), args, length)
-            measure(server, script, 1, 2)  # everything is loaded and mapped then
-            for n_clients in map(int, args.clients.split(",")):
-                row = {"bits": length or about["bits"], "clients": n_clients}
-                row |= measure(server, script, n_clients, args.seconds)
-                rows.append(row)
-                print(json.dumps(row), flush=True)
-            if shutil.which("py-spy") is not None:
-                shares = sampled(server, script, args.seconds)
-                rows[-1]["processor_shares"] = shares
-                print(json.dumps(shares), flush=True)
+    about: dict[str, Any] = {}
+    for n_workers in map(int, args.workers.split(",")):
+        with tempfile.TemporaryDirectory() as folder, serving(args.collection, n_workers) as server:
+            about = server.collection()
+            for length in bits:
+                script = write_requests(Path(folder) / str(length), args, length)
+                first = {"workers": n_workers, "bits": length or about["bits"]}
+                rows += loaded(server, script, args, first)
     if args.output is not None:
         told = environment(("numpy", "torch", "onnxruntime", "fastapi", "uvicorn", "pylance"))
         facts = {key: about[key] for key in ("n_items", "bits", "dim", "engine", "has_thumbnails")}
-        settings = {key: getattr(args, key) for key in ("queries", "seconds", "workers")}
+        settings = {key: getattr(args, key) for key in ("queries", "seconds")}
         sent = "image" if args.images is not None else "vector"
         tool = subprocess.run(["wrk", "--version"], capture_output=True, text=True, check=False)
         settings |= {"k": K, "sent": sent, "tool": " ".join(tool.stdout.split()[:2])}
         told |= {"seed": 0, "settings": settings, "collection": facts, "rows": rows}
         write_result(args.output, told)
+
+
+def loaded(
+    server: Server, script: Path, args: argparse.Namespace, first: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Load the server with each number of clients; sample it under the last."""
+    measure(server, script, 8, 2)  # everything is loaded and mapped then, in each worker
+    rows = []
+    for n_clients in map(int, args.clients.split(",")):
+        rows.append(
+            first | {"clients": n_clients} | measure(server, script, n_clients, args.seconds)
+        )
+    if shutil.which("py-spy") is not None:
+        rows[-1]["processor_shares"] = sampled(server, script, n_clients, args.seconds)
+    for row in rows:
+        print(json.dumps(row), flush=True)
+    return rows
 
 
 class Server:
@@ -164,11 +175,13 @@ def serving(collection: Path, workers: int) -> Iterator[Server]:
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(600):
+        n_ready = 0
+        while n_ready < 20 * workers:  # any of the workers answers
             try:
                 with urllib.request.urlopen(f"{address}/readyz"):
-                    break
+                    n_ready += 1
             except OSError:
+                n_ready = 0
                 time.sleep(0.2)
             if process.poll() is not None:
                 raise SystemExit("the server ended; run it by hand to see why")
@@ -259,9 +272,8 @@ def load(server: Server, script: Path, n_clients: int, seconds: int) -> dict[str
     return {"requests": int(found[1]), **latencies}
 
 
-def sampled(server: Server, script: Path, seconds: int) -> dict[str, float]:
+def sampled(server: Server, script: Path, n_clients: int, seconds: int) -> dict[str, float]:
     """Load the server again under py-spy; return the shares of its processor time."""
-    n_clients = 8
     with tempfile.TemporaryDirectory() as folder:
         stacks = Path(folder) / "stacks"
         # --gil would leave out the kernel, which releases it; threads that wait are left out.

@@ -117,6 +117,7 @@ def serve(
     running: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
+        "http": "anybit.serve.prompt_protocol:PromptProtocol",
         "log_config": None,
         "access_log": False,
         "server_header": False,
