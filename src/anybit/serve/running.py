@@ -160,7 +160,9 @@ def worker_app() -> FastAPI:
     logs.__enter__()  # as long as the process lives
     if options["allowed_hosts"] is not None:
         options["allowed_hosts"] = tuple(options["allowed_hosts"])
-    return _app_of(opened, ServeOptions(**options))
+    app = _app_of(opened, ServeOptions(**options))
+    app.state.service.load()  # it takes no request before: the other workers can answer
+    return app
 
 
 def _end_with_parent() -> None:

@@ -140,24 +140,16 @@ def test_server_finishes_running_requests_when_it_is_asked_to_end(server):
     assert "s3cret" not in "".join(lines)
 
 
-def found_when_ready(url, number):
-    """The answer of whichever worker takes the connection, when it has loaded."""
-    deadline = time.monotonic() + 60
-    while True:
-        assert time.monotonic() < deadline
-        try:
-            with Client(url) as client:
-                return client.search(number, k=2)
-        except ServeError as error:
-            if error.code != "unavailable":
-                raise
-        time.sleep(0.1)
+def found(url, number):
+    """The answer of whichever worker takes the connection: it takes none before it has loaded."""
+    with Client(url) as client:
+        return client.search(number, k=2)
 
 
 def test_workers_end_when_the_process_that_started_them_is_killed(own):
     with running(own.path, "--workers", "2", "--rate-limit", "0") as (port, process):
         url = f"http://127.0.0.1:{port}"
-        found_when_ready(url, 1)
+        found(url, 1)
         process.kill()
         deadline = time.monotonic() + 30
         while True:
@@ -172,12 +164,12 @@ def test_workers_end_when_the_process_that_started_them_is_killed(own):
 def test_several_workers_share_the_collection(own):
     with running(own.path, "--workers", "2", "--rate-limit", "0") as (port, process):
         url = f"http://127.0.0.1:{port}"
-        found_when_ready(url, 1)
+        found(url, 1)
         other = Collection.open(own.path)
         codes = other.codebooks.encode(digit_vectors()[0][:1])
         other.add_codes(codes, np.array([950]), own.model_fingerprint)
         for _ in range(12):  # every connection goes to one of them
-            assert found_when_ready(url, 950).n_searched == N_VECTORS + 1
+            assert found(url, 950).n_searched == N_VECTORS + 1
         with socket.create_connection(("127.0.0.1", port), 5) as connection:
             connection.sendall(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
             figures = b""
