@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=500, help="different ones")
     parser.add_argument("--seconds", type=int, default=15, help="of each measurement")
     parser.add_argument("--workers", default="1", help="of the server, such as 1,2")
+    parser.add_argument("--engine", default="auto", help="auto, torch, onnx")
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     if (args.vectors is None) == (args.images is None):
@@ -90,7 +91,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     about: dict[str, Any] = {}
     for n_workers in map(int, args.workers.split(",")):
-        with tempfile.TemporaryDirectory() as folder, serving(args.collection, n_workers) as server:
+        with tempfile.TemporaryDirectory() as folder, serving(args, n_workers) as server:
             about = server.collection()
             for length in bits:
                 script = write_requests(Path(folder) / str(length), args, length)
@@ -162,21 +163,22 @@ class Server:
 
 
 @contextmanager
-def serving(collection: Path, workers: int) -> Iterator[Server]:
+def serving(args: argparse.Namespace, n_workers: int) -> Iterator[Server]:
     """Run the server on a free port until the block ends."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     anybit = Path(sys.executable).with_name("anybit")
-    command = [str(anybit), "serve", str(collection), "--port", str(port)]
-    command += ["--rate-limit", "0", "--workers", str(workers), "--encoder-threads", "1", "--quiet"]
+    command = [str(anybit), "serve", str(args.collection), "--port", str(port)]
+    command += ["--rate-limit", "0", "--workers", str(n_workers), "--quiet"]
+    command += ["--engine", args.engine, "--encoder-threads", "1"]
     process = subprocess.Popen(
         command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL
     )
     address = f"http://127.0.0.1:{port}"
     try:
         n_ready = 0
-        while n_ready < 20 * workers:  # any of the workers answers
+        while n_ready < 20 * n_workers:  # any of the workers answers
             try:
                 with urllib.request.urlopen(f"{address}/readyz"):
                     n_ready += 1
