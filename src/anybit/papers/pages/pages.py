@@ -266,7 +266,12 @@ def _bullets(content: Mapping[str, Any]) -> str:
 
 
 def _heading(key: str) -> str:
-    """Return the name of a JSON field as words: ``training_s`` is "training (s)"."""
+    """Return the name of a JSON field as words: ``training_s`` is "training (s)".
+
+    Titles, such as "Remove L_A", stay as they are.
+    """
+    if key != key.lower() or " " in key:
+        return key
     words = key.removeprefix("n_").split("_")
     if len(words) > 1 and words[-1] in ("s", "ms", "bytes", "px"):
         words[-1] = f"({words[-1]})"
