@@ -1,8 +1,9 @@
-"""Check the web page with axe-core in five states, light and dark, wide and narrow.
+"""Check the web page with axe-core in its states, light and dark, wide and narrow.
 
     python benchmarks/axe.py AXE_MIN_JS http://127.0.0.1:8000 > axe.json
 
-Needs `anybit serve` running at that address, Playwright and Chromium. axe-core (MPL-2.0) is no part
+Needs `anybit serve` running at that address (of one with a token, the states that ask for it are
+checked), Playwright and Chromium. axe-core (MPL-2.0) is no part
 of this project: `npm pack axe-core` fetches it, and ``package/axe.min.js`` is the file to name.
 Exits with 1 when there is a serious or critical finding.
 """
@@ -31,7 +32,14 @@ RUN = """async () => {
 def states(page: Page, address: str):
     """Bring the page from state to state; yield the name of each."""
     page.goto(address)
-    page.wait_for_selector(".card:not(.bone)")
+    page.wait_for_selector(".card:not(.bone), #token")
+    if page.locator("#token").is_visible():
+        yield "token wanted"
+        page.fill("#token", "wrong")
+        page.press("#token", "Enter")
+        page.wait_for_selector("#gate [role=alert]:not(:empty)")
+        yield "wrong token"
+        return
     yield "start"
     page.locator(".card .open").nth(3).click()
     page.wait_for_selector(".similar")
@@ -49,6 +57,10 @@ def states(page: Page, address: str):
         page.press("#where", "Enter")
         page.wait_for_selector("#where-error:not(:empty)")
         yield "filter error"
+        page.fill("#where", "id < 0")
+        page.press("#where", "Enter")
+        page.wait_for_selector(".notice")
+        yield "no result"
     page.goto(f"{address}/?id=999999999999")
     page.wait_for_selector(".notice.bad")
     yield "error"
