@@ -328,6 +328,8 @@ def test_a_token_is_asked_for_taken_from_the_address_and_not_kept_there(
     with serve(digits, "--token", "open-sesame") as address:
         page = visitor.page
         page.goto(address)
+        page.wait_for_selector("#token")
+        assert not page.locator("#api").is_visible()
         page.fill("#token", "wrong")
         page.press("#token", "Enter")
         page.wait_for_selector(".gate [role=alert]:not(:empty)")

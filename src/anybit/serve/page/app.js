@@ -284,6 +284,7 @@ function failed(error, wanted) {
 
 function gate(error) {
   $("layout").hidden = true;
+  $("api").hidden = true; // it would be refused
   $("facts").textContent = "";
   if (error.code === "unauthorized") askToken(error, open);
   else showClosed(error);
