@@ -28,6 +28,9 @@ class _Kept:
     table: pa.Table
 
 
+_NOTHING = _Kept({}, np.empty(0, dtype=np.uint64), pa.table({}))
+
+
 class KeptRows:
     """Columns of whole fragments, as many as the memory allowed holds.
 
@@ -36,7 +39,7 @@ class KeptRows:
     """
 
     def __init__(self) -> None:
-        self._kept = _Kept({}, np.empty(0, dtype=np.uint64), pa.table({}))
+        self._kept = _NOTHING
 
     def keep(self, store: CodeStore, columns: Sequence[str], max_bytes: int) -> None:
         """Read the fragments that are new in the store, and forget those that are gone."""
@@ -64,12 +67,14 @@ class KeptRows:
                 tables.append(store.fragment_rows(number, names))
             n_bytes += tables[-1].nbytes
             files[number] = wanted[number]
+        if files == before.files and before.table.column_names == names:
+            return  # there is no room for more
         if not tables:
-            self._kept = KeptRows()._kept
-        else:
-            table = pa.concat_tables(tables, promote_options="permissive")
-            table = table.take(pa.array(np.argsort(table[_ADDRESS].to_numpy()))).combine_chunks()
-            self._kept = _Kept(files, table[_ADDRESS].to_numpy(), table.select(names))
+            self._kept = _NOTHING
+            return
+        table = pa.concat_tables(tables, promote_options="permissive")
+        table = table.take(pa.array(np.argsort(table[_ADDRESS].to_numpy()))).combine_chunks()
+        self._kept = _Kept(files, table[_ADDRESS].to_numpy(), table.select(names))
 
     def take(
         self, addresses: Addresses, columns: list[str], fragments: dict[int, tuple[str, ...]]

@@ -7,6 +7,7 @@ import pytest
 from anybit.codes import Codebooks, Codes, ModelFolder, write_model_folder
 from anybit.collection import Collection
 from anybit.collection.index_view import IndexView
+from anybit.collection.kept_rows import KeptRows
 from anybit.errors import DataError
 
 DIM, N = 6, 400
@@ -114,6 +115,15 @@ def test_kept_rows_follow_the_collection(collection, n_reads):
         collection.lookup.keep_rows(2**20)
     with pytest.raises(DataError, match="95"):
         collection.lookup.rows(np.array([95]))
+
+
+def test_other_columns_are_read_anew(collection):
+    store, kept = collection._store, KeptRows()
+    view = collection._live.view()
+    addresses, _ = view.find(np.array([20, 399]))
+    for columns in (["key"], ["key", "price"]):
+        kept.keep(store, columns, 2**20)
+        assert kept.take(addresses, columns, view.fragments).num_rows == 2
 
 
 def test_only_what_fits_is_kept(collection, n_reads):
