@@ -14,6 +14,7 @@ import pytest
 from anybit.collection import Collection
 from anybit.errors import DependencyError, OptionError
 from anybit.serve import Client, ServeError, ServeOptions, ServerSettings, create_app, serve
+from anybit.store import CodeStore
 
 from .conftest import N_PICTURES, N_VECTORS, digit_vectors, picture_file, served
 
@@ -295,6 +296,20 @@ def test_health_readiness_and_figures(vectors):
         assert client.get("/readyz").status_code == 503
         assert client.post("/v1/search", json={"id": 1}).status_code == 200  # what runs, runs
     assert service.state == "stopping"
+
+
+@pytest.mark.parametrize(("kept_bytes", "n_reads"), [(0, 2), (2**20, 0)])
+def test_hits_are_kept_in_memory(own, monkeypatch, kept_bytes, n_reads):
+    reads, take_at = [], CodeStore.take_at
+    monkeypatch.setattr(
+        CodeStore, "take_at", lambda self, *given: reads.append(1) or take_at(self, *given)
+    )
+    vector = digit_vectors()[0][0].tolist()
+    with served(own, kept_bytes=kept_bytes, follow_s=1000) as client:
+        del reads[:]  # what loading has read
+        answers = [client.post("/v1/search", json={"vector": vector, "k": 3}) for _ in range(2)]
+    assert len(reads) == n_reads
+    assert len({json.dumps(one.json()["hits"]) for one in answers}) == 1
 
 
 def test_a_collection_without_its_model_s_network_is_refused(pictures, monkeypatch):
