@@ -125,8 +125,9 @@ def pictures(result: ArtefactResult) -> dict[str, tuple[str, Callable[[], bytes]
     )
     if n_lengths > 1 and not result.columns and "orders" not in result.curves:
         measure = result.metric.split(":")[0] or "mAP"
+        has_paper = any(row.paper is not None for row in result.rows)
         found[f"{result.name}-bits.svg"] = (
-            f"{measure} against bits; hollow markers: the paper's values",
+            f"{measure} against bits" + "; hollow markers: the paper's values" * has_paper,
             lambda: draw_map(result.rows, result.bits, "svg", measure=measure),
         )
     if result.embedding is not None:
