@@ -71,6 +71,13 @@ class RunFlags:
         ),
     ] = 1
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto"
+    is_held_back: Annotated[
+        bool,
+        typer.Option(
+            "--held-back",
+            help="Divide the training images alone: figures to choose options by.",
+        ),
+    ] = False
 
     def options(self) -> RunOptions:
         """Return the options that `anybit.papers.run` takes."""

@@ -16,6 +16,7 @@ from anybit.evaluation import DEFINITIONS
 from anybit.models import load_model
 from anybit.papers.artefacts import Artefact
 from anybit.papers.pages.embedding import embed_2d
+from anybit.papers.protocols.held_back import TENTHS
 from anybit.papers.protocols.protocol import Protocol
 from anybit.papers.results.published import published
 from anybit.papers.results.result import ArtefactResult, Curve, Embedding, ResultRow, Values
@@ -31,6 +32,11 @@ _NOTES = (
     "value over all orders of equal scores.",
     "Unseen classes: trained without three tenths of the classes, queries and database of these "
     "classes only; fewer classes and items than in the other rows.",
+)
+_SHARES = ", ".join(f"{role} {share}" for role, share in TENTHS.items())
+_HELD_BACK_NOTES = (
+    f"To choose options by: training items alone, divided once more, in tenths: {_SHARES}. What "
+    "the protocol searches and asks was not read. Not comparable with figures of the protocol.",
 )
 
 
@@ -65,6 +71,9 @@ class Assembly:
     split_checksum : str
     found : tuple of Found
         In the order of the runs.
+    is_held_back : bool
+        The runs searched and asked training items that they were not trained on: nothing of a
+        paper stands beside their figures.
     """
 
     artefact: Artefact
@@ -73,6 +82,7 @@ class Assembly:
     seeds: tuple[int, ...]
     split_checksum: str
     found: tuple[Found, ...]
+    is_held_back: bool = False
 
     @property
     def bits(self) -> tuple[int, ...]:
@@ -91,17 +101,18 @@ class Assembly:
 def assembled(parts: Assembly) -> ArtefactResult:
     """Return the table or figure of some runs, with mean and interval over the seeds."""
     wanted, rule, bits = parts.artefact, parts.protocol, parts.bits
-    tables = [published(name) for name in wanted.published]
+    tables = [] if parts.is_held_back else [published(name) for name in wanted.published]
     paper: dict[str, tuple[float | None, ...]] = {
         name: row for table in tables for name, row in table.methods.items()
     }
     rows = tuple(_row(parts, method, paper.pop(method.title, None)) for method in parts.methods)
     told = environment(("numpy", "torch", "torchvision", "timm", "scikit-learn"))
     first = parts.found[0]
-    measure = f"mAP@{rule.at}" if rule.at else "mAP over the whole database"
+    at = min(rule.at, first.result["sizes"]["database"])
+    measure = f"mAP@{at}" if at else "mAP over the whole database"
     return ArtefactResult(
         name=wanted.name,
-        title=wanted.title,
+        title=wanted.title + ", training images held back" * parts.is_held_back,
         kind=wanted.kind,
         rows=rows,
         bits=bits,
@@ -119,7 +130,11 @@ def assembled(parts: Assembly) -> ArtefactResult:
         curves={kind: _curves(kind, parts) for kind in wanted.curves},
         embedding=_embedding(parts) if wanted.has_embedding else None,
         training=_costs(parts),
-        notes=(*_NOTES, *rule.notes, *(note for table in tables for note in table.notes)),
+        notes=(
+            *_NOTES,
+            *(_HELD_BACK_NOTES if parts.is_held_back else rule.notes),
+            *(note for table in tables for note in table.notes),
+        ),
         command=told["command"],
         commit=told["commit"],
         machine=told["machine"],

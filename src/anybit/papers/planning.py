@@ -48,6 +48,9 @@ class RunOptions:
     device : str
     n_unseen_seeds : int
         Runs with classes kept from training: for so many of the seeds, beside every method.
+    is_held_back : bool
+        Divide the training items once more, into what is trained on, searched and asked; the
+        protocol's database and queries are not touched. To choose options by.
     """
 
     data: Path | None = None
@@ -65,6 +68,7 @@ class RunOptions:
     batch_size: int | None = None
     device: str = "auto"
     n_unseen_seeds: int = 1
+    is_held_back: bool = False
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
@@ -197,8 +201,16 @@ def run(
         found = perform(one, prepared, planned.folder, device=options.device, progress=progress)
         every.append(Found(one, found, planned.folder))
     methods = tuple(configuration(name) for name in options.methods or wanted.methods)
-    rule, checksum = protocol(wanted.protocols[0]), prepared.manifest.checksum
-    return assembled(Assembly(wanted, rule, methods, options.seeds, checksum, tuple(every)))
+    parts = Assembly(
+        wanted,
+        protocol(wanted.protocols[0]),
+        methods,
+        options.seeds,
+        prepared.manifest.checksum,
+        tuple(every),
+        options.is_held_back,
+    )
+    return assembled(parts)
 
 
 def _wanted(name: str, data: Path | None) -> Artefact:
@@ -235,7 +247,8 @@ def _prepared(wanted: Artefact, options: RunOptions) -> Prepared:
             f"{wanted.name} needs the data set {rule.dataset}: name its folder (--data). "
             f"`anybit papers show {wanted.name}` says what it must hold."
         )
-    return prepare(rule, options.data, options.split_seed)
+    prepared = prepare(rule, options.data, options.split_seed)
+    return prepared.held_back() if options.is_held_back else prepared
 
 
 def _planned(one: Run, prepared: Prepared, options: RunOptions) -> PlannedRun:

@@ -126,6 +126,11 @@ def test_dry_run_lists_the_runs_and_which_are_done(cifar10, tmp_path):
     assert json.loads(few.stdout)["n_runs"] == 3
     same = run(*line, "--methods", "drq", "--epochs", "10,1,5", "--json")
     assert same.stdout == few.stdout
+    held_back = run(*line, "--methods", "drq", "--held-back", "--json")
+    folders = [{Path(one["folder"]).name for one in json.loads(text.stdout)["runs"]}
+               for text in (few, held_back)]  # fmt: skip
+    assert [len(each) for each in folders] == [3, 3]
+    assert not folders[0] & folders[1]
 
 
 def test_dry_run_without_runs_says_so():

@@ -147,6 +147,26 @@ def test_a_table_has_a_column_a_length_and_every_companion(results):
     assert "mAP@20" in found.metric
 
 
+def test_training_items_held_back_stand_beside_no_figure_of_a_paper(prepared, tmp_path):
+    own = prepared.held_back()
+    rule = replace(RULE, bits=(2, 4, 6, 8))  # as many lengths as the paper's table
+    one = replace(run_of(bits=rule.bits), protocol=rule)
+    assert one.folder_name(own.manifest.checksum) != one.folder_name(prepared.manifest.checksum)
+    found = Found(one, perform(one, own, tmp_path), tmp_path)
+    assert found.result["sizes"] == {"train": 23, "database": 6, "query": 3}
+    table = Artefact("t", "table", "T", ("small",), ("drq",), ("drq-table1",))
+    methods = (configuration("drq"),)
+    parts = Assembly(table, rule, methods, (0,), own.manifest.checksum, (found,))
+    asked, held = assembled(parts), assembled(replace(parts, is_held_back=True))
+    assert asked.rows[0].paper is not None
+    assert asked.published
+    assert held.rows[0].paper is None
+    assert not held.published
+    assert held.title == "T, training images held back"
+    assert held.metric.startswith("mAP@6:")
+    assert any("Not comparable" in note for note in held.notes)
+
+
 def test_a_figure_has_the_mean_curve_of_its_lengths_and_the_embedding(results):
     figure = Artefact(
         "f", "figure", "F", ("small",), ("drq",), curves=("precision_recall", "precision_at"),

@@ -11,6 +11,7 @@ import numpy as np
 from anybit.data import Labels, Source, split_positions
 from anybit.errors import DataError
 from anybit.papers.datasets import DataSet, join_labels, open_dataset
+from anybit.papers.protocols.held_back import hold_back
 from anybit.papers.protocols.protocol import Protocol
 from anybit.papers.protocols.split_checks import Finding, check_split
 from anybit.papers.protocols.split_manifest import ROLES, PartItems, SplitManifest, SplitSources
@@ -41,6 +42,11 @@ class Prepared:
     def dataset_class_names(self) -> tuple[str, ...]:
         """Names of all classes of the data set."""
         return self.dataset.class_names
+
+    def held_back(self) -> Prepared:
+        """Divide only the training items, see the function `hold_back`."""
+        manifest = hold_back(self.dataset, self.manifest)
+        return replace(self, manifest=manifest, sources=manifest.sources(self.dataset))
 
     def without_classes(self, names: Sequence[str]) -> SplitSources:
         """Leave classes out of training, see the function `without_classes`."""
