@@ -35,7 +35,7 @@ def migrate(
     with console.progress("encoding") as progress:
         report = opened.migrate(model, source, progress)
     how = "got further levels" if report.is_extended else "encoded again"
-    console.result(
-        {"collection": str(collection), **vars(report)},
-        f"{collection}: {report.n_encoded:,} of {report.n_items:,} items {how}",
-    )
+    told = f"{report.n_encoded:,} of {report.n_items:,} items {how}"
+    if not report.n_items:
+        told = "no items yet; what is added is encoded by the new model"
+    console.result({"collection": str(collection), **vars(report)}, f"{collection}: {told}")

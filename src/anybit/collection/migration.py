@@ -124,6 +124,8 @@ class Features:
         DataError
             If a picture or vector is missing or damaged; names the item.
         """
+        if len(ids) == 0:  # an empty collection needs no source
+            return np.empty((0, self._encoder.codebooks.dim), dtype=np.float32)
         source = self._rows(ids)
         if source is None:
             return self._stored_vectors(ids)

@@ -100,6 +100,18 @@ def test_migrate_and_export(shop, tmp_path):
                                exit_code=2)["error"]["message"]  # fmt: skip
 
 
+def test_migrate_tells_of_items_only_where_there_are_some(shop, tmp_path):
+    longer = model(tmp_path / "longer", 3)
+    Collection.create(tmp_path / "empty", tmp_path / "model")
+    line = ["migrate", tmp_path / "empty", "--model", longer]
+    text = CliRunner().invoke(app, [*map(str, line)]).stdout
+    assert text.endswith("empty: no items yet; what is added is encoded by the new model\n")
+    assert Collection.open(tmp_path / "empty").codebooks.n_levels == 3
+    line = ["migrate", shop, "--model", longer, "--source", tmp_path / "x.npz"]
+    text = CliRunner().invoke(app, [*map(str, line)]).stdout
+    assert text.endswith("shop: 50 of 50 items got further levels\n")
+
+
 def test_export_of_a_model_has_no_items(shop, tmp_path):
     for to in ("npy", "faiss"):
         assert run("export", tmp_path / "model", "--to", to, "--output", tmp_path / to) == {
