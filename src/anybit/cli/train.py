@@ -53,6 +53,12 @@ class TrainFlags:
         bool, typer.Option("--pretrained", help="Fetch pretrained weights (needs the network).")
     ] = False
     preset: Annotated[str, typer.Option(help="anybit, paper or official.")] = "anybit"
+    preset_overrides: Annotated[
+        str,
+        typer.Option(
+            help='Fields of the preset, as JSON: {"losses": {"classification_weight": 0}}.'
+        ),
+    ] = "{}"
     label_vectors: Annotated[
         Path | None, typer.Option(help="One row of numbers per class; else orthogonal ones.")
     ] = None
@@ -89,23 +95,12 @@ class TrainFlags:
         from anybit.training import TrainOptions
 
         fields: dict[str, Any] = vars(self) | {
-            "backbone_options": self._backbone_options(),
+            "backbone_options": _json_object(self.backbone_options, "--backbone-options"),
+            "preset_overrides": _json_object(self.preset_overrides, "--preset-overrides"),
             "epochs": self._epochs(),
             "source": source.options(),
         }
         return TrainOptions(**fields)
-
-    def _backbone_options(self) -> dict[str, Any]:
-        try:
-            options = json.loads(self.backbone_options)
-        except ValueError:
-            options = None
-        if not isinstance(options, dict):
-            raise typer.BadParameter(
-                f"must be a JSON object, got {self.backbone_options!r}.",
-                param_hint="--backbone-options",
-            )
-        return options
 
     def _epochs(self) -> tuple[int, ...] | int | None:
         if self.epochs is None:
@@ -121,6 +116,16 @@ class TrainFlags:
                 param_hint="--epochs",
             )
         return epochs[0] if len(epochs) == 1 else epochs
+
+
+def _json_object(text: str, flag: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise typer.BadParameter(f"must be a JSON object, got {text!r}.", param_hint=flag)
+    return fields
 
 
 @command

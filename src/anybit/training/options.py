@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -383,26 +383,47 @@ class TrainOptions:
 P = TypeVar("P")
 
 
+def _replaced(part: Any, fields: dict[str, Any]) -> Any:
+    """Return a preset, or a part of one, with some fields replaced; dicts go into what is there."""
+    for name, value in fields.items():
+        if name not in vars(part):
+            raise OptionError(
+                f"preset_overrides must name fields of {type(part).__name__} "
+                f"({', '.join(vars(part))}), got {name!r}."
+            )
+        current = getattr(part, name)
+        if isinstance(current, tuple) and isinstance(value, list):
+            value = tuple(value)  # JSON has no tuples
+        if not _suits(value, current):
+            raise OptionError(
+                f"preset_overrides must give {name} a value like {current!r}, got {value!r}."
+            )
+        if is_dataclass(current):
+            value = _replaced(current, value)
+        elif isinstance(current, dict):
+            value = {**current, **value}
+        part = replace(part, **{name: value})
+    return part
+
+
+def _suits(value: Any, current: Any) -> bool:
+    """Tell whether a value may stand in the place of a preset's own."""
+    if is_dataclass(current):
+        return isinstance(value, dict)
+    if isinstance(current, int | float) and not isinstance(current, bool):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, type(current))
+
+
 def overridden(preset: P, options: TrainOptions) -> P:
     """Return a method's preset with the overrides, batch size and learning rate of a run put in.
 
     Raises
     ------
     OptionError
-        If an override names no field of the preset.
+        If an override names no field of the preset, or of a part of it.
     """
-    changed: Any = preset
-    for name, value in options.preset_overrides.items():
-        if not hasattr(changed, name):
-            raise OptionError(
-                f"preset_overrides must name fields of {type(preset).__name__}, got {name!r}."
-            )
-        current = getattr(changed, name)
-        if isinstance(current, dict):
-            value = {**current, **value}
-        elif isinstance(value, dict):
-            value = replace(current, **value)
-        changed = replace(changed, **{name: value})
+    changed = _replaced(preset, options.preset_overrides)
     if options.batch_size is not None:
         changed = replace(changed, batch_size=options.batch_size)
     if options.learning_rate is not None:

@@ -47,6 +47,13 @@ def made(album, tmp_path):
     return tmp_path / "a.anybit"
 
 
+@pytest.mark.parametrize("flag", ["--backbone-options", "--preset-overrides"])
+def test_json_flags_want_an_object(album, tmp_path, flag):
+    result = run("train", album / "photos", "-o", tmp_path / "model", flag, "[1]")
+    assert result.exit_code == 2
+    assert "must be a JSON object, got '[1]'" in result.output
+
+
 def test_normalisation_of_the_command_line_is_stored(album):
     preprocessor = json.loads((album / "model" / "preprocessor.json").read_text())
     assert preprocessor["mean"] == preprocessor["std"] == [0.5, 0.5, 0.5]
