@@ -69,7 +69,7 @@ def write_pages(results: Path, output: Path) -> list[Path]:
     DependencyError
         If there is something to draw and matplotlib is not installed.
     """
-    sources = sorted(results.glob("*.json"))
+    sources = sorted(results.glob("*.json"), key=lambda path: path.stem)
     if not sources:
         raise DataError(
             f"{results} must hold at least one JSON file of an artefact, got none. Run one with: "
