@@ -398,7 +398,7 @@ def _replaced(part: Any, fields: dict[str, Any]) -> Any:
             raise OptionError(
                 f"preset_overrides must give {name} a value like {current!r}, got {value!r}."
             )
-        if is_dataclass(current):
+        if is_dataclass(current) and isinstance(value, dict):
             value = _replaced(current, value)
         elif isinstance(current, dict):
             value = {**current, **value}
@@ -409,7 +409,7 @@ def _replaced(part: Any, fields: dict[str, Any]) -> Any:
 def _suits(value: Any, current: Any) -> bool:
     """Tell whether a value may stand in the place of a preset's own."""
     if is_dataclass(current):
-        return isinstance(value, dict)
+        return isinstance(value, dict | type(current))
     if isinstance(current, int | float) and not isinstance(current, bool):
         return isinstance(value, int | float) and not isinstance(value, bool)
     return isinstance(value, type(current))

@@ -22,6 +22,7 @@ def test_overrides_replace_what_they_name_and_nothing_else():
     assert found.head == {**whole.head, "is_concatenated": False}
     losses = replace(whole.losses, mining="all")
     assert found == replace(whole, losses=losses, epochs=(2, 1, 1), head=found.head)
+    assert resolved(losses=losses).losses is losses
 
 
 def test_the_command_line_takes_overrides_as_json():
