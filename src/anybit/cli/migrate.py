@@ -34,8 +34,9 @@ def migrate(
     opened = Collection.open(collection, device)
     with console.progress("encoding") as progress:
         report = opened.migrate(model, source, progress)
-    how = "got further levels" if report.is_extended else "encoded again"
-    told = f"{report.n_encoded:,} of {report.n_items:,} items {how}"
-    if not report.n_items:
+    if report.n_items:
+        how = "got further levels" if report.is_extended else "encoded again"
+        told = f"{report.n_encoded:,} of {report.n_items:,} items {how}"
+    else:
         told = "no items yet; what is added is encoded by the new model"
     console.result({"collection": str(collection), **vars(report)}, f"{collection}: {told}")

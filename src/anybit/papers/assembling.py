@@ -16,7 +16,7 @@ from anybit.evaluation import DEFINITIONS
 from anybit.models import load_model
 from anybit.papers.artefacts import Artefact
 from anybit.papers.pages.embedding import embed_2d
-from anybit.papers.protocols.held_back import TENTHS
+from anybit.papers.protocols.held_back import HELD_BACK_NOTE
 from anybit.papers.protocols.protocol import Protocol
 from anybit.papers.results.published import published
 from anybit.papers.results.result import ArtefactResult, Curve, Embedding, ResultRow, Values
@@ -33,10 +33,9 @@ _NOTES = (
     "Unseen classes: trained without three tenths of the classes, queries and database of these "
     "classes only; fewer classes and items than in the other rows.",
 )
-_SHARES = ", ".join(f"{role} {share}" for role, share in TENTHS.items())
 _HELD_BACK_NOTES = (
-    f"To choose options by: training items alone, divided once more, in tenths: {_SHARES}. What "
-    "the protocol searches and asks was not read. Not comparable with figures of the protocol.",
+    f"{HELD_BACK_NOTE}. What the protocol searches and asks was not read: to choose options by, "
+    "not comparable with figures of the protocol.",
 )
 
 
@@ -112,7 +111,7 @@ def assembled(parts: Assembly) -> ArtefactResult:
     measure = f"mAP@{at}" if at else "mAP over the whole database"
     return ArtefactResult(
         name=wanted.name,
-        title=wanted.title + ", training images held back" * parts.is_held_back,
+        title=f"{wanted.title}, training images held back" if parts.is_held_back else wanted.title,
         kind=wanted.kind,
         rows=rows,
         bits=bits,

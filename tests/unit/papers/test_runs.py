@@ -164,7 +164,7 @@ def test_training_items_held_back_stand_beside_no_figure_of_a_paper(prepared, tm
     assert not held.published
     assert held.title == "T, training images held back"
     assert held.metric.startswith("mAP@6:")
-    assert any("Not comparable" in note for note in held.notes)
+    assert any("not comparable" in note for note in held.notes)
 
 
 def test_a_figure_has_the_mean_curve_of_its_lengths_and_the_embedding(results):

@@ -11,10 +11,13 @@ from anybit.papers.datasets import DataSet, join_labels
 from anybit.papers.protocols.split_manifest import PartItems, Role, SplitManifest
 from anybit.types import BoolArray
 
-__all__ = ["TENTHS", "hold_back"]
+__all__ = ["HELD_BACK_NOTE", "hold_back"]
 
-TENTHS: dict[Role, int] = {"train": 7, "database": 2, "query": 1}
-"""How many tenths of the training items are trained on, searched and asked."""
+_TENTHS: dict[Role, int] = {"train": 7, "database": 2, "query": 1}
+HELD_BACK_NOTE = "Training items only, divided once more, in tenths: " + ", ".join(
+    f"{role} {share}" for role, share in _TENTHS.items()
+)
+"""How the items were drawn, as a manifest and a result say it."""
 
 
 def hold_back(dataset: DataSet, split: SplitManifest) -> SplitManifest:
@@ -40,16 +43,16 @@ def hold_back(dataset: DataSet, split: SplitManifest) -> SplitManifest:
     """
     every = [dataset.labels(items.part).take(items.positions) for items in split.train]
     labels = join_labels(every)
-    if len(labels) < sum(TENTHS.values()):
+    role_of_tenth = np.repeat(np.arange(len(_TENTHS)), list(_TENTHS.values()))
+    if len(labels) < len(role_of_tenth):
         raise DataError(
-            f"holding back needs at least {sum(TENTHS.values())} training items, got {len(labels)}."
+            f"holding back needs at least {len(role_of_tenth)} training items, got {len(labels)}."
         )
     has_class = np.diff(labels.starts) > 0
     first_class = np.full(len(labels), labels.n_classes, dtype=np.int64)
     first_class[has_class] = labels.classes[labels.starts[:-1][has_class]]
     shuffled = np.random.default_rng(split.seed).permutation(len(labels))
     by_class = shuffled[np.argsort(first_class[shuffled], kind="stable")]
-    role_of_tenth = np.repeat(np.arange(len(TENTHS)), list(TENTHS.values()))
     role_of = np.empty(len(labels), dtype=np.int64)
     role_of[by_class] = role_of_tenth[np.arange(len(labels)) % len(role_of_tenth)]
     of_parts = np.split(role_of, np.cumsum([len(part) for part in every])[:-1])
@@ -59,16 +62,14 @@ def hold_back(dataset: DataSet, split: SplitManifest) -> SplitManifest:
             for items, numbers in zip(split.train, of_parts, strict=True)
             if (numbers == number).any()
         )
-        for number, role in enumerate(TENTHS)
+        for number, role in enumerate(_TENTHS)
     }
-    told = ", ".join(f"{role} {share}" for role, share in TENTHS.items())
-    note = f"training items only, divided once more, in tenths: {told}"
     return replace(
         split,
         train=divided["train"],
         database=divided["database"],
         query=divided["query"],
-        notes=(*split.notes, note),
+        notes=(*split.notes, HELD_BACK_NOTE),
     )
 
 
