@@ -11,7 +11,7 @@ from anybit.store import Folder
 
 __all__ = ["FORMAT_VERSION", "MANIFEST_NAME", "Manifest", "read_manifest", "write_manifest"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST_NAME = "collection.json"
 _FORMAT = "anybit-collection"
 

@@ -1,4 +1,4 @@
-"""Columns of a store, format version 2 (docs/collection-format.md describes them)."""
+"""Columns of a store, format version 3 (docs/collection-format.md describes them)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ __all__ = [
     "settings_of",
 ]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _RESERVED_V1 = ("id", "key", "labels", "thumbnail", "feature")
-RESERVED_COLUMNS = (*_RESERVED_V1, "image", "path", "signature")
+_RESERVED_V2 = (*_RESERVED_V1, "image", "path", "signature")
+RESERVED_COLUMNS = (*_RESERVED_V2, "item_source", "item_digest")
+_RESERVED = {1: _RESERVED_V1, 2: _RESERVED_V2}
 _LEVEL_PREFIX = "level_"
 _PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
 _VERSION_KEY, _CODEWORDS_KEY = b"anybit.format_version", b"anybit.n_codewords"
@@ -28,7 +30,7 @@ _VERSION_KEY, _CODEWORDS_KEY = b"anybit.format_version", b"anybit.n_codewords"
 
 def reserved_columns(format_version: int) -> tuple[str, ...]:
     """Return the names that a store of this version uses itself."""
-    return RESERVED_COLUMNS if format_version >= 2 else _RESERVED_V1
+    return _RESERVED.get(format_version, RESERVED_COLUMNS)
 
 
 def level_columns(n_levels: int) -> list[str]:

@@ -368,7 +368,7 @@ def test_folders_that_are_no_collection_are_refused(collection, tmp_path):
     manifest = collection.path / "collection.json"
     content = json.loads(manifest.read_text())
     for text, message in [
-        (json.dumps({**content, "format_version": 3}), "version 2 or older, got 3"),
+        (json.dumps({**content, "format_version": 4}), "version 3 or older, got 4"),
         (json.dumps({**content, "format": "other"}), "must describe an anybit-collection"),
         (json.dumps({"format": "anybit-collection", "format_version": 1}), "damaged"),
         ("{", "must be a JSON file"),

@@ -141,10 +141,10 @@ def test_missing_damaged_foreign_and_newer_stores_are_refused(tmp_path):
     lance.write_dataset(pa.table({"id": [1]}), str(tmp_path / "foreign"))
     with pytest.raises(FormatError, match="made by anybit"):
         CodeStore.open(tmp_path / "foreign")
-    settings = {"anybit.format_version": "3", "anybit.n_codewords": "256"}
+    settings = {"anybit.format_version": "4", "anybit.n_codewords": "256"}
     newer = pa.table({"id": [1]}).replace_schema_metadata(settings)
     lance.write_dataset(newer, str(tmp_path / "newer"))
-    with pytest.raises(FormatError, match="version 2 or older, got 3"):
+    with pytest.raises(FormatError, match="version 3 or older, got 4"):
         CodeStore.open(tmp_path / "newer")
 
 
