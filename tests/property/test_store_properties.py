@@ -19,7 +19,7 @@ _BATCH = st.dictionaries(st.integers(-(2**63), 2**63 - 1), _ROW, max_size=8)
 @given(st.lists(_BATCH, min_size=1, max_size=3))
 def test_what_is_written_is_read_and_the_last_write_counts(batches):
     with tempfile.TemporaryDirectory() as folder:
-        store = CodeStore.create(Path(folder) / "items.lance", n_levels=3, n_codewords=256)
+        store = CodeStore.create(Path(folder) / "items.lance", 3, 256, "m")
         expected = {}
         for batch in batches:
             planes = np.array([list(row[0]) for row in batch.values()], dtype=np.uint8)

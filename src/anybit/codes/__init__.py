@@ -1,7 +1,7 @@
 """Codebooks and codes as values: encode, decode, cut, look up, save and load."""
 
 from anybit.codes.beam import Beam, BeamRule, CodewordTables, beam_encode, rows_of_a_block
-from anybit.codes.byte_planes import BytePlanes
+from anybit.codes.byte_planes import BytePlanes, levels_per_byte
 from anybit.codes.codebooks import Codebooks
 from anybit.codes.codes import Codes, bits_per_level, levels_of_bits
 from anybit.codes.folder import (
@@ -26,6 +26,7 @@ __all__ = [
     "check_writable",
     "codebooks_of",
     "levels_of_bits",
+    "levels_per_byte",
     "read_model_folder",
     "replace_file",
     "rows_of_a_block",

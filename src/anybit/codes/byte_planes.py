@@ -10,7 +10,7 @@ from anybit.codes.codes import Codes, bits_per_level
 from anybit.errors import DTypeError, OptionError, ShapeError
 from anybit.types import Int64Array, UInt8Array
 
-__all__ = ["BytePlanes"]
+__all__ = ["BytePlanes", "levels_per_byte"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +119,11 @@ class BytePlanes:
             return Codes(self.values, self.n_codewords)
         planes = np.stack([self.level(m) for m in range(self.n_levels)])
         return Codes(planes, self.n_codewords)
+
+
+def levels_per_byte(n_codewords: int) -> int:
+    """Return how many levels `BytePlanes` packs into a byte: 8, 4, 2 or 1."""
+    return 8 // _code_width(n_codewords)
 
 
 def _code_width(n_codewords: int) -> int:

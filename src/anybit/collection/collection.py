@@ -14,6 +14,7 @@ from anybit.collection.ingest import AddOptions, AddReport, Ingest, code_rows
 from anybit.collection.migration import MigrateReport
 from anybit.collection.reading import CollectionReader
 from anybit.collection.replacement import add_onnx_to_folder, migrate_folder, remove_replaced
+from anybit.collection.upgrade import upgrade_folder
 from anybit.data import BadItems, Source, open_source
 from anybit.errors import DataError, ShapeError
 from anybit.store import CompactReport
@@ -112,6 +113,7 @@ class Collection(CollectionReader):
         self._check_dim(source)
         if len(np.unique(source.ids)) != len(source.ids):
             raise DataError("ids of a source must be distinct, got repeated ones.")
+        self._upgrade()
         with self._store.locked():
             pass  # a collection that cannot be written says so before the work
         bad = BadItems()
@@ -175,6 +177,7 @@ class Collection(CollectionReader):
                 f"and rows, got {codes.n_levels} levels of {codes.n_codewords}, "
                 f"{codes.n_items} items, {len(ids)} ids, {n_rows} rows."
             )
+        self._upgrade()
         rows = code_rows(ids, codes)
         if columns is not None:
             for name in columns.column_names:
@@ -193,6 +196,7 @@ class Collection(CollectionReader):
             If not one of `ids` and `where` is given, or the collection cannot be written.
         """
         self.refresh()
+        self._upgrade()
         return self._store.delete(ids, where)
 
     def drop_damaged(self) -> int:
@@ -211,6 +215,7 @@ class Collection(CollectionReader):
         version which is removed fail; those that search the newest do not.
         """
         self.refresh()
+        self._upgrade()
         report = self._store.compact(kept_s)
         remove_replaced(self._folder, self._manifest, kept_s)
         return report
@@ -235,6 +240,7 @@ class Collection(CollectionReader):
             If torch, onnx, onnxscript or onnxruntime is missing.
         """
         self.refresh()
+        self._upgrade()
         add_onnx_to_folder(self._folder, self._manifest, self._store, overwrite=overwrite)
         self.refresh()
 
@@ -270,8 +276,14 @@ class Collection(CollectionReader):
         self.refresh()
         if source is not None and not isinstance(source, Source):
             source = open_source(Path(source), None)
+        self._upgrade()
         report = migrate_folder(
             self._folder, self._manifest, self._store, model, source, self.device, progress
         )
         self.refresh()
         return report
+
+    def _upgrade(self) -> None:
+        """Bring a collection of an older format version to this one, before it is written."""
+        upgrade_folder(self._folder, self._manifest, self._store)
+        self.refresh()

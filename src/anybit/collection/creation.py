@@ -96,7 +96,7 @@ def _fill(
     name, fingerprint = take_model(folder, model, model_name)
     codebooks = codebooks_of(read_model_folder(folder.local_copy(name)))
     place = folder.child(items).place
-    store = CodeStore.create(place, codebooks.n_levels, codebooks.n_codewords)
+    store = CodeStore.create(place, codebooks.n_levels, codebooks.n_codewords, fingerprint)
     if rows is not None:
         store.upsert(rows)
     shape = (codebooks.n_levels, codebooks.n_codewords, codebooks.dim)

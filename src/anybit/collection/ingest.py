@@ -269,11 +269,6 @@ class Ingest:
         DataError
             If too many images are bad: what was written is taken back first.
         """
-        if self.options.store_images and "image" not in self.store.own_columns:
-            raise OptionError(
-                "a collection of format version 1 cannot store images. Make a new one, or add "
-                "without (--store-images)."
-            )
         start_version, n_total = self.store.version, len(self.source)
         changed = changed_positions(self.source, self.store, self.options.stored)
         n_done = self.n_unchanged = n_total - len(changed)
@@ -310,9 +305,8 @@ class Ingest:
     def _take(self, batch: Batch, features: Float32Array) -> None:
         """Encode one batch and keep its rows until a chunk is full."""
         rows = code_rows(self.source.ids[batch.positions], self.codebooks.encode(features))
-        if "signature" in self.store.own_columns:
-            signatures = signatures_of(self.source, batch.positions, self.options.stored)
-            rows = rows.append_column("signature", pa.array(signatures, pa.int64()))
+        signatures = signatures_of(self.source, batch.positions, self.options.stored)
+        rows = rows.append_column("signature", pa.array(signatures, pa.int64()))
         for name, column in self._described(batch.positions):
             rows = rows.append_column(name, column)
         if batch.thumbnails is not None:
@@ -329,7 +323,7 @@ class Ingest:
     def _described(self, positions: Int64Array) -> list[tuple[str, pa.Array]]:
         """Return key, labels and metadata columns of some items."""
         columns = []
-        if self.source.kind == "images" and "path" in self.store.own_columns:
+        if self.source.kind == "images":
             files = [self.source.file_of(position) for position in positions.tolist()]
             paths = [None if file is None else str(file.resolve()) for file in files]
             if any(paths):

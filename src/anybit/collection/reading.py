@@ -85,6 +85,7 @@ class CollectionReader:
             self._folder.child(manifest.items).place,
             self._version,
             n_levels=manifest.n_levels,
+            model_fingerprint=manifest.model_fingerprint,
             skip_damaged=self._skip_damaged,
         )
         self._stamp, self._manifest, self._store = stamp, manifest, store

@@ -67,10 +67,11 @@ def migrate_folder(
         n_encoded = store.extend(
             lambda ids, codes: new.encode_further(features.of(ids), codes),
             lambda: write_manifest(folder, changed),
+            fingerprint,
         )
         return MigrateReport(n_encoded, n_encoded, True, old_fingerprint, fingerprint)
     changed = replace(changed, items=f"{ITEMS_PREFIX}{fingerprint[:12]}.lance")
-    draft = _draft_store(folder.child(changed.items), new.n_levels, new.n_codewords)
+    draft = _draft_store(folder.child(changed.items), changed)
     store.refresh()
     version = store.version
     n_encoded = reencode_store(store, draft, features, new, progress)
@@ -141,11 +142,15 @@ def _network_tensors(folder: ModelFolder) -> dict[str, Any]:
     }
 
 
-def _draft_store(folder: Folder, n_levels: int, n_codewords: int) -> CodeStore:
+def _draft_store(folder: Folder, manifest: Manifest) -> CodeStore:
     """Open the store of a migration that was interrupted, or make one."""
-    if folder.is_there():
-        return CodeStore.open(folder.place)
-    return CodeStore.create(folder.place, n_levels, n_codewords)
+    fingerprint = manifest.model_fingerprint
+    if not folder.is_there():
+        return CodeStore.create(folder.place, manifest.n_levels, manifest.n_codewords, fingerprint)
+    draft = CodeStore.open(folder.place, n_levels=manifest.n_levels, model_fingerprint=fingerprint)
+    with draft.locked():
+        draft.upgrade(fingerprint)
+    return draft
 
 
 def remove_replaced(folder: Folder, manifest: Manifest, kept_s: float) -> None:

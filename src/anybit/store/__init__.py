@@ -1,5 +1,6 @@
 """Rows on disk: ids, codes, labels and metadata in one Lance dataset, durable and checked."""
 
+from anybit.store.code_columns import level_columns
 from anybit.store.code_store import CodeStore
 from anybit.store.folders import Folder, LocalFolder, open_folder
 from anybit.store.reports import (
@@ -9,7 +10,7 @@ from anybit.store.reports import (
     VerifyReport,
     VersionInfo,
 )
-from anybit.store.schema import FORMAT_VERSION, RESERVED_COLUMNS, free_column_name, level_columns
+from anybit.store.schema import FORMAT_VERSION, RESERVED_COLUMNS, free_column_name
 
 __all__ = [
     "FORMAT_VERSION",

@@ -12,14 +12,21 @@ import pyarrow as pa
 
 from anybit.codes import Codes
 from anybit.errors import DataError, OptionError
+from anybit.store.code_columns import is_level_column, level_columns
 from anybit.store.compaction import compact_dataset
 from anybit.store.dataset import Dataset
-from anybit.store.extension import extend_dataset
+from anybit.store.extension import extend_dataset, name_models
 from anybit.store.folders import open_folder
 from anybit.store.reader import StoreReader
 from anybit.store.reports import CompactReport, UpsertCounts
-from anybit.store.schema import base_schema, level_columns
-from anybit.types import Int64Array
+from anybit.store.schema import (
+    FORMAT_VERSION,
+    RESERVED_COLUMNS,
+    base_schema,
+    free_column_name,
+    reserved_columns,
+)
+from anybit.types import Int64Array, UInt8Array
 
 __all__ = ["CodeStore"]
 
@@ -43,8 +50,10 @@ class CodeStore(StoreReader):
         self._own_versions: set[int] = set()
 
     @classmethod
-    def create(cls, path: str | Path, n_levels: int, n_codewords: int) -> CodeStore:
-        """Make an empty store.
+    def create(
+        cls, path: str | Path, n_levels: int, n_codewords: int, model_fingerprint: str
+    ) -> CodeStore:
+        """Make an empty store for the codes of a model.
 
         Raises
         ------
@@ -54,7 +63,7 @@ class CodeStore(StoreReader):
         folder = open_folder(path)
         if folder.is_there():
             raise OptionError(f"{path} must not exist yet. Choose another path.")
-        return cls(Dataset.create(folder, base_schema(n_levels, n_codewords)))
+        return cls(Dataset.create(folder, base_schema(n_levels, n_codewords, model_fingerprint)))
 
     def restore(self, version: int, *, only_own: bool = False) -> bool:
         """Make an earlier version the newest one (as a new commit); tell whether it was done.
@@ -98,7 +107,7 @@ class CodeStore(StoreReader):
         if len(rows) == 0:
             return UpsertCounts(0, 0)
         with self._dataset.writing():
-            if level_columns(self.n_levels + 1)[-1] in self.columns:
+            if self._settings.n_levels > self.n_levels:
                 raise DataError(
                     f"{self.path} got more levels than the {self.n_levels} of these codes: its "
                     "model was replaced, or is being. Open the collection again; if that does not "
@@ -112,10 +121,46 @@ class CodeStore(StoreReader):
             self._apply(transaction, (int(ids.min()), int(ids.max())))
         return UpsertCounts(counts["num_inserted_rows"], counts["num_updated_rows"])
 
+    def upgrade(self, model_fingerprint: str) -> dict[str, str] | None:
+        """Bring a store of an older format version to this one; only while `locked`.
+
+        What is stored is not written again, and stays as it is: codes of one level a column.
+
+        Parameters
+        ----------
+        model_fingerprint : str
+            Of the model of its codes.
+
+        Returns
+        -------
+        dict of str to str or None
+            Old and new names of metadata columns whose names this format uses itself; None where
+            there was nothing to do.
+        """
+        settings = self._settings
+        if settings.format_version == FORMAT_VERSION:
+            return None
+        known = reserved_columns(settings.format_version)
+        renamed: dict[str, str] = {}
+        for name in self.columns:
+            if name in RESERVED_COLUMNS and name not in known:
+                renamed[name] = free_column_name(name, [*self.columns, *renamed.values()])
+        if renamed:
+            newest = self._dataset.lance
+            self._dataset.check_lock()
+            newest.alter_columns(*({"path": old, "name": new} for old, new in renamed.items()))
+            self._dataset.committed(newest)
+        # The version comes last: it is what makes those names the store's own.
+        name_models(self._dataset, {model_fingerprint: self.n_levels})
+        return renamed
+
     def extend(
-        self, further: Callable[[Int64Array, Codes], Codes], acknowledge: Callable[[], None]
+        self,
+        further: Callable[[Int64Array, Codes], Codes],
+        acknowledge: Callable[[], None],
+        model_fingerprint: str,
     ) -> int:
-        """Add the levels that follow; what is stored is not written again. One commit.
+        """Add the levels that follow; what is stored is not written again.
 
         Parameters
         ----------
@@ -124,6 +169,9 @@ class CodeStore(StoreReader):
             asked before the store is locked, and again if rows came meanwhile.
         acknowledge : callable
             Called when all is stored, before other writers go on.
+        model_fingerprint : str
+            Of the model of all levels. It is named in the store before `acknowledge`; until then
+            the new levels are ignored.
 
         Returns
         -------
@@ -137,8 +185,7 @@ class CodeStore(StoreReader):
             now, codes_now = self.codes()
             if not (np.array_equal(ids, now) and np.array_equal(codes.planes, codes_now.planes)):
                 ids, made = now, further(now, codes_now)
-            names = level_columns(self.n_levels + made.n_levels)[self.n_levels :]
-            extend_dataset(self._dataset, names, ids, made.planes)
+            extend_dataset(self._dataset, self.n_levels, ids, made, model_fingerprint)
             acknowledge()
             self._own_versions.add(self.version)
         return len(ids)
@@ -226,7 +273,13 @@ class CodeStore(StoreReader):
     def _conformed(self, rows: pa.Table) -> pa.Table:
         """Return the rows with exactly the stored columns and types."""
         columns = []
+        packed = self._packed(rows)
         for field in self._dataset.lance.schema:
+            if is_level_column(field.name):
+                # Nobody reads what an interrupted extension has left.
+                unused = np.zeros(len(rows), dtype=np.uint8)
+                columns.append(pa.array(packed.get(field.name, unused)))
+                continue
             if field.name not in rows.column_names:
                 columns.append(pa.nulls(len(rows), field.type))
                 continue
@@ -239,6 +292,13 @@ class CodeStore(StoreReader):
                     "Give the column another name, or the same type."
                 ) from cause
         return pa.Table.from_arrays(columns, schema=self._dataset.lance.schema)
+
+    def _packed(self, rows: pa.Table) -> dict[str, UInt8Array]:
+        """Return the code columns of rows, by name."""
+        names = level_columns(self.n_levels)
+        planes = np.stack([rows[name].to_numpy() for name in names])  # (M, n)
+        columns = [one for one in self._settings.code_columns if one.first_level < self.n_levels]
+        return {one.name: one.pack(planes[one.first_level :][: one.n_levels]) for one in columns}
 
 
 def _check_distinct(ids: Int64Array) -> None:

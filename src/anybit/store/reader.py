@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from anybit.codes import Codes
 from anybit.errors import AnybitError, DataError, FormatError, OptionError
+from anybit.store.code_columns import is_level_column, level_columns, unpacked
 from anybit.store.dataset import Dataset
 from anybit.store.folders import open_folder
 from anybit.store.reports import FragmentCodes, VerifyReport, VersionInfo
-from anybit.store.schema import is_level_column, level_columns, reserved_columns, settings_of
+from anybit.store.schema import StoreSettings, reserved_columns, settings_of
 from anybit.store.verify import verify_dataset
 from anybit.types import Float32Array, Int64Array, UInt8Array
 
@@ -37,10 +38,8 @@ class StoreReader:
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
         self.path = dataset.path
-        settings = settings_of(dataset.lance.schema, str(self.path))
+        settings = self._settings
         self.n_levels, self.n_codewords = settings.n_levels, settings.n_codewords
-        # In a store of version 1 a later name may be that of a metadata column.
-        self.own_columns = reserved_columns(settings.format_version)
         if settings.format_version >= 2 and not dataset.log.exists:
             raise FormatError(
                 f"{self.path} must have checksums in _checksums, got none. "
@@ -54,6 +53,7 @@ class StoreReader:
         version: int | None = None,
         *,
         n_levels: int | None = None,
+        model_fingerprint: str | None = None,
         skip_damaged: bool = False,
     ) -> Self:
         """Open a store.
@@ -66,13 +66,17 @@ class StoreReader:
             One of `versions`, to be read only; the newest when left out.
         n_levels : int, optional
             Levels to read, where more are stored: an extension is not finished.
+        model_fingerprint : str, optional
+            Of the model that must have made the codes. Stores of format versions 1 and 2 do not
+            tell.
         skip_damaged : bool
             Leave the rows of damaged files out, where reading them is refused otherwise.
 
         Raises
         ------
         FormatError
-            If there is none, it is damaged, foreign, or of a newer format version.
+            If there is none, it is damaged, foreign, of a newer format version, or of another
+            model.
         OptionError
             If there is no such version.
         """
@@ -90,13 +94,47 @@ class StoreReader:
                     f"version must be one that is still there, got {version}: {cause}"
                 ) from cause
             raise FormatError(f"{source} cannot be opened: {cause}") from cause
-        if n_levels is not None and not 1 <= n_levels <= store.n_levels:
+        store._choose_levels(n_levels, model_fingerprint)
+        return store
+
+    def _choose_levels(self, n_levels: int | None, model_fingerprint: str | None) -> None:
+        """Read the codes of one model, or raise FormatError where they are not stored."""
+        models = self._settings.models
+        if model_fingerprint is not None and models is not None:
+            n_of_model = models.get(model_fingerprint)
+            if n_of_model is None:
+                raise FormatError(
+                    f"{self.path} must hold codes of the model {model_fingerprint[:12]}, got codes "
+                    f"of {', '.join(sorted(one[:12] for one in models))}. Restore the whole "
+                    "collection (collection.json, model and items) from one copy."
+                )
+            n_levels = n_of_model if n_levels is None else n_levels
+            if n_of_model != n_levels:
+                raise FormatError(
+                    f"{self.path} must hold {n_levels} levels of the model "
+                    f"{model_fingerprint[:12]}, got {n_of_model}. Restore the whole collection "
+                    "from one copy."
+                )
+        if n_levels is not None and not 1 <= n_levels <= self.n_levels:
             raise FormatError(
-                f"{source} must have at least {n_levels} levels, got {store.n_levels}. "
+                f"{self.path} must have at least {n_levels} levels, got {self.n_levels}. "
                 "Restore the collection from a copy."
             )
-        store.n_levels = n_levels or store.n_levels
-        return store
+        self.n_levels = n_levels or self.n_levels
+
+    @property
+    def _settings(self) -> StoreSettings:
+        return settings_of(self._dataset.lance.schema, str(self.path))
+
+    @property
+    def format_version(self) -> int:
+        """Format version of what is read."""
+        return self._settings.format_version
+
+    @property
+    def own_columns(self) -> tuple[str, ...]:
+        """Names that the store uses itself, there or not; later formats use more."""
+        return reserved_columns(self.format_version)
 
     @property
     def version(self) -> int:
@@ -105,22 +143,24 @@ class StoreReader:
 
     @property
     def columns(self) -> list[str]:
-        """Names of all columns."""
-        return list(self._dataset.lance.schema.names)
+        """Names of all columns; every level counts as one, however codes are stored."""
+        return list(self.schema.names)
 
     @property
     def schema(self) -> pa.Schema:
-        """Names and types of all columns."""
-        return self._dataset.lance.schema
+        """Names and types of all columns, see `columns`."""
+        stored = self._dataset.lance.schema
+        fields = [one for one in stored if not is_level_column(one.name)]
+        levels = [
+            pa.field(name, pa.uint8(), nullable=False) for name in level_columns(self.n_levels)
+        ]
+        return pa.schema([*fields, *levels], metadata=stored.metadata)
 
     @property
     def metadata_columns(self) -> list[str]:
         """Names of the columns that came from the sources' own tables."""
-        return [
-            name
-            for name in self.columns
-            if name not in self.own_columns and not is_level_column(name)
-        ]
+        own = {*self.own_columns, *level_columns(self.n_levels)}
+        return [name for name in self.columns if name not in own]
 
     @property
     def skipped(self) -> dict[int, list[str]]:
@@ -163,7 +203,7 @@ class StoreReader:
     def verify(self) -> VerifyReport:
         """Read every file of the newest version and compare it; nothing is changed."""
         self.refresh()
-        return verify_dataset(self._dataset, self.n_levels, self.n_codewords)
+        return verify_dataset(self._dataset)
 
     def ids(self, where: str | None = None) -> Int64Array:
         """Return the ids, or those that a SQL condition selects, in no particular order."""
@@ -229,7 +269,7 @@ class StoreReader:
             raise OptionError(
                 f"columns must be some of {', '.join(self.columns)}, got {', '.join(unknown)}."
             )
-        schema = pa.schema([self._dataset.lance.schema.field(name) for name in names])
+        schema = pa.schema([self.schema.field(name) for name in names])
         parts = [schema.empty_table().replace_schema_metadata(None)]
         for start in range(0, len(wanted), _IDS_PER_FILTER):
             condition = _any_of(wanted[start : start + _IDS_PER_FILTER])
@@ -301,6 +341,30 @@ class StoreReader:
         fragments: list[int] | None = None,
         with_row_address: bool = False,
         limit: int | None = None,
+    ) -> pa.Table:
+        """Return stored columns and levels, by name."""
+        levels = {one for one in columns if is_level_column(one)}
+        if levels:
+            holders = [
+                one
+                for one in self._settings.code_columns
+                if not levels.isdisjoint(level_columns(one.levels.stop)[one.first_level :])
+            ]
+            stored = [one for one in columns if one not in levels]
+            names = [*stored, *(one.name for one in holders)]
+            table = self._read_stored(names, where, fragments, with_row_address, limit)
+            codes = unpacked(table, holders)
+            columns = [*columns, "_rowaddr"] if with_row_address else columns
+            return pa.table({one: codes[one] if one in levels else table[one] for one in columns})
+        return self._read_stored(columns, where, fragments, with_row_address, limit)
+
+    def _read_stored(
+        self,
+        columns: list[str],
+        where: str | None,
+        fragments: list[int] | None,
+        with_row_address: bool,
+        limit: int | None,
     ) -> pa.Table:
         dataset = self._dataset
         chosen = dataset.fragments(fragments)

@@ -1,20 +1,30 @@
-"""Columns of a store, format version 3 (docs/collection-format.md describes them)."""
+"""Columns and settings of a store, format version 3 (docs/collection-format.md)."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from anybit.errors import FormatError
+from anybit.store.code_columns import (
+    CodeColumn,
+    columns_of_levels,
+    is_level_column,
+    stored_columns,
+)
 
 __all__ = [
     "FORMAT_VERSION",
     "RESERVED_COLUMNS",
+    "StoreSettings",
     "base_schema",
+    "format_version_of",
     "free_column_name",
-    "level_columns",
     "reserved_columns",
+    "settings_metadata",
     "settings_of",
 ]
 
@@ -23,9 +33,9 @@ _RESERVED_V1 = ("id", "key", "labels", "thumbnail", "feature")
 _RESERVED_V2 = (*_RESERVED_V1, "image", "path", "signature")
 RESERVED_COLUMNS = (*_RESERVED_V2, "item_source", "item_digest")
 _RESERVED = {1: _RESERVED_V1, 2: _RESERVED_V2}
-_LEVEL_PREFIX = "level_"
 _PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
 _VERSION_KEY, _CODEWORDS_KEY = b"anybit.format_version", b"anybit.n_codewords"
+_MODELS_KEY = b"anybit.models"
 
 
 def reserved_columns(format_version: int) -> tuple[str, ...]:
@@ -33,12 +43,7 @@ def reserved_columns(format_version: int) -> tuple[str, ...]:
     return _RESERVED.get(format_version, RESERVED_COLUMNS)
 
 
-def level_columns(n_levels: int) -> list[str]:
-    """Return the names of the code columns, coarsest level first."""
-    return [f"{_LEVEL_PREFIX}{level:02d}" for level in range(n_levels)]
-
-
-def base_schema(n_levels: int, n_codewords: int) -> pa.Schema:
+def base_schema(n_levels: int, n_codewords: int, model_fingerprint: str) -> pa.Schema:
     """Return the columns that every store has, with the settings as schema metadata."""
     # The primary key must be declared at creation: without it concurrent upserts of the same new
     # ids duplicate rows (10 of 10 trials with pylance 14.0.2, against 0 of 10 with it).
@@ -47,18 +52,41 @@ def base_schema(n_levels: int, n_codewords: int) -> pa.Schema:
         pa.field("key", pa.string()),
         pa.field("labels", pa.list_(pa.string())),
     ]
-    fields += [pa.field(name, pa.uint8(), nullable=False) for name in level_columns(n_levels)]
-    settings = {_VERSION_KEY: str(FORMAT_VERSION), _CODEWORDS_KEY: str(n_codewords)}
+    fields += [one.field for one in columns_of_levels(range(n_levels), n_codewords)]
+    settings = {
+        _CODEWORDS_KEY.decode(): str(n_codewords),
+        **settings_metadata({model_fingerprint: n_levels}),
+    }
     return pa.schema(fields, metadata=settings)
+
+
+def settings_metadata(models: Mapping[str, int]) -> dict[str, str]:
+    """Return the schema metadata that names the format version and the models."""
+    return {
+        _VERSION_KEY.decode(): str(FORMAT_VERSION),
+        _MODELS_KEY.decode(): json.dumps(dict(models), sort_keys=True),
+    }
 
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """What the schema of a store says about it."""
+    """What the schema of a store says about it.
+
+    Parameters
+    ----------
+    format_version, n_levels, n_codewords : int
+        The levels are those of the longest codes.
+    models : dict of str to int, optional
+        Fingerprints of the models whose codes are stored, and the number of their levels; None in
+        format versions 1 and 2.
+    code_columns : tuple of CodeColumn
+    """
 
     format_version: int
     n_levels: int
     n_codewords: int
+    models: dict[str, int] | None
+    code_columns: tuple[CodeColumn, ...]
 
 
 def settings_of(schema: pa.Schema, place: str) -> StoreSettings:
@@ -75,14 +103,30 @@ def settings_of(schema: pa.Schema, place: str) -> StoreSettings:
             f"{place} must have store format version {FORMAT_VERSION} or older, got {version}. "
             "Update anybit."
         )
-    n_levels = sum(is_level_column(name) for name in schema.names)
-    missing = {"id", "key", "labels", *level_columns(n_levels)} - set(schema.names)
-    if missing or n_levels == 0:
+    models = None if version < 3 else _models_of(metadata.get(_MODELS_KEY, b""), place)
+    n_levels = None if models is None else max(models.values())
+    columns = stored_columns(schema.names, n_codewords, n_levels)
+    if not columns or not {"id", "key", "labels"}.issubset(schema.names):
         raise FormatError(
             f"{place} must have the columns id, key, labels and level_00 onwards, "
             f"got {', '.join(schema.names)}."
         )
-    return StoreSettings(version, n_levels, n_codewords)
+    n_stored = sum(column.n_levels for column in columns)
+    return StoreSettings(version, n_stored, n_codewords, models, tuple(columns))
+
+
+def _models_of(content: bytes, place: str) -> dict[str, int]:
+    """Return what the schema metadata says about models, or raise FormatError."""
+    try:
+        models = json.loads(content)
+        if models and all(type(one) is int and one >= 1 for one in models.values()):
+            return dict(models)
+    except (ValueError, AttributeError):
+        pass
+    raise FormatError(
+        f"{place} must name the models of its codes ({_MODELS_KEY.decode()} in the schema's "
+        f"metadata), got {content[:80].decode(errors='replace')!r}. Restore it from a copy."
+    )
 
 
 def format_version_of(schema: pa.Schema) -> int:
@@ -90,14 +134,12 @@ def format_version_of(schema: pa.Schema) -> int:
     return int((schema.metadata or {}).get(_VERSION_KEY, FORMAT_VERSION))
 
 
-def is_level_column(name: str) -> bool:
-    """Tell whether a column holds the codes of a level."""
-    return name.startswith(_LEVEL_PREFIX) and name[len(_LEVEL_PREFIX) :].isdigit()
-
-
-def free_column_name(name: str) -> str:
+def free_column_name(name: str, taken: Iterable[str] = ()) -> str:
     """Return the column name under which a source's column is stored.
 
-    A name that the store uses itself gets an underscore behind it.
+    A name that the store uses itself, or that is taken, gets an underscore behind it.
     """
-    return f"{name}_" if name in RESERVED_COLUMNS or is_level_column(name) else name
+    used = {*RESERVED_COLUMNS, *taken}
+    while name in used or is_level_column(name):
+        name += "_"
+    return name

@@ -38,7 +38,9 @@ class SpyingStore(CodeStore):
 
 @pytest.fixture
 def store(tmp_path):
-    return SpyingStore.create(tmp_path / "items.lance", n_levels=2, n_codewords=4)
+    return SpyingStore.create(
+        tmp_path / "items.lance", n_levels=2, n_codewords=4, model_fingerprint="m"
+    )
 
 
 @pytest.fixture

@@ -13,7 +13,9 @@ from anybit.store import CodeStore, free_column_name
 
 @pytest.fixture
 def store(tmp_path):
-    return CodeStore.create(tmp_path / "items.lance", n_levels=2, n_codewords=256)
+    return CodeStore.create(
+        tmp_path / "items.lance", n_levels=2, n_codewords=256, model_fingerprint="m"
+    )
 
 
 def _rows(ids, **columns):
@@ -150,7 +152,7 @@ def test_missing_damaged_foreign_and_newer_stores_are_refused(tmp_path):
 
 def test_create_refuses_a_path_in_use(store):
     with pytest.raises(OptionError, match="must not exist"):
-        CodeStore.create(store.path, 2, 256)
+        CodeStore.create(store.path, 2, 256, "m")
 
 
 def test_names_that_the_store_uses_are_moved_aside():

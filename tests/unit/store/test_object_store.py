@@ -27,7 +27,9 @@ def _rows(ids, **columns):
 @pytest.fixture
 def store(bucket):
     """Rows 1 to 4 in two fragments, one with a deletion."""
-    made = CodeStore.create(f"{bucket}/deep/items.lance", n_levels=2, n_codewords=4)
+    made = CodeStore.create(
+        f"{bucket}/deep/items.lance", n_levels=2, n_codewords=4, model_fingerprint="m"
+    )
     made.upsert(_rows([0, 1, 2, 3]))
     made.upsert(_rows([4]))
     made.delete(np.array([0]))
@@ -142,7 +144,7 @@ def test_a_store_lives_the_same_life_as_on_a_disk(store, bucket):
     report = CodeStore.open(store.path).verify()
     assert (report.n_rows, report.damages) == (4, ())
     with pytest.raises(OptionError, match="must not exist yet"):
-        CodeStore.create(store.path, 2, 4)
+        CodeStore.create(store.path, 2, 4, "m")
     with pytest.raises(FormatError, match="got no such folder"):
         CodeStore.open(f"{bucket}/nothing")
 
