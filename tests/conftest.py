@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import socket
@@ -52,6 +53,26 @@ def bucket(_object_store, tmp_path, monkeypatch):
     urllib.request.urlopen(request).close()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return f"s3://{name}"
+
+
+@pytest.fixture
+def without_root_rights():
+    """Take from root its right to open every file, for this thread and those that it starts."""
+    if os.geteuid() != 0:
+        yield
+        return
+    if sys.platform != "linux":
+        pytest.skip("root opens every file, and gives that right up on Linux only")
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3; 0 is this thread
+    rights = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice
+    assert libc.capget(header, rights) == 0
+    all_rights = rights[0]
+    rights[0] &= ~0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+    assert libc.capset(header, rights) == 0
+    yield
+    rights[0] = all_rights
+    assert libc.capset(header, rights) == 0
 
 
 @pytest.fixture(autouse=True)

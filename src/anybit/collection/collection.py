@@ -117,6 +117,7 @@ class Collection(CollectionReader):
         with self._store.locked():
             pass  # a collection that cannot be written says so before the work
         bad = BadItems()
+        bad.add_unlisted(source.unusable)
         bad_file = self._folder.child(_BAD_ITEMS).place
         ingest = Ingest(self._store, self.codebooks, source, options)
         try:

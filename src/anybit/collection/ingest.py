@@ -18,7 +18,7 @@ from PIL import Image
 from anybit.codes import Codebooks, Codes
 from anybit.collection.encoder import Encoder
 from anybit.collection.signatures import changed_positions, signatures_of
-from anybit.data import BadItems, Preprocessor, Source, SourceOptions
+from anybit.data import BadItems, Preprocessor, Source, SourceOptions, path_text
 from anybit.errors import DataError, OptionError
 from anybit.store import CodeStore, free_column_name, level_columns
 from anybit.types import Float32Array, Int64Array, ProgressCallback
@@ -101,7 +101,8 @@ class AddReport:
     n_unchanged : int
         Items that were stored as they are now: they were not encoded again.
     n_bad : int
-        Images that could not be decoded and were left out.
+        Lines of `bad_file`: images that could not be decoded, pictures in formats that cannot be
+        read, and folders that cannot be opened.
     bad_file : Path, str or None
         CSV that lists them, by its path or URL; None without any.
     """
@@ -325,7 +326,7 @@ class Ingest:
         columns = []
         if self.source.kind == "images":
             files = [self.source.file_of(position) for position in positions.tolist()]
-            paths = [None if file is None else str(file.resolve()) for file in files]
+            paths = [None if one is None else path_text(os.path.realpath(one)) for one in files]
             if any(paths):
                 columns.append(("path", pa.array(paths, pa.string())))
         if self.source.keys is not None:

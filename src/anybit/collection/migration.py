@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from PIL import Image
 from anybit.codes import Codebooks
 from anybit.collection.encoder import Encoder
 from anybit.collection.ingest import AddOptions, batches_of, code_rows, feature_column
-from anybit.data import BadItems, ImageSource, Items, Source
+from anybit.data import BadItems, ImageSource, Items, Source, shown_name, text_path
 from anybit.errors import DataError
 from anybit.store import CodeStore, level_columns
 from anybit.types import Float32Array, Int64Array, ProgressCallback
@@ -88,13 +89,14 @@ class _StoredImages(ImageSource):
         image: bytes | None = self._images[position]
         if image is not None:
             return image
-        path = self._paths[position]
-        if path is None or not Path(path).is_file():
+        stored = self._paths[position]
+        path = None if stored is None else text_path(stored)
+        if path is None or not os.path.isfile(path):
+            known = "a known path" if path is None else shown_name(path)
             raise DataError(
-                f"its picture is neither stored nor at {path or 'a known path'}. "
-                "Give the source (--source)."
+                f"its picture is neither stored nor at {known}. Give the source (--source)."
             )
-        return Path(path)
+        return path
 
     def take(self, positions: ArrayLike) -> Source:
         """Return a source of some of the pictures, in the order of `positions`."""

@@ -3,6 +3,7 @@
 from anybit.data.bad_items import BadItem, BadItems
 from anybit.data.decode import DEFAULT_MAX_PIXELS, decode_image
 from anybit.data.labels import Labels
+from anybit.data.path_text import path_text, shown_name, text_path
 from anybit.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessor
 from anybit.data.sources import (
     ArrayImages,
@@ -36,5 +37,8 @@ __all__ = [
     "decode_image",
     "hash_keys",
     "open_source",
+    "path_text",
+    "shown_name",
     "split_positions",
+    "text_path",
 ]

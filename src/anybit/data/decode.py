@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from anybit.data.formats import HEAD_BYTES, HEIF_CURE, open_formats
+from anybit.data.path_text import shown_name
 from anybit.errors import DataError
 
-__all__ = ["DEFAULT_MAX_PIXELS", "IMAGE_SUFFIXES", "decode_image"]
+__all__ = ["DEFAULT_MAX_PIXELS", "decode_image", "read_file"]
 
 _log = logging.getLogger(__name__)
 
 DEFAULT_MAX_PIXELS = 89_478_485
 """Pillow's own limit against decompression bombs: a quarter of a gibibyte as RGB."""
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
-)
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF")
 _WHITE = (255, 255, 255, 255)
 
 
@@ -46,12 +47,14 @@ def decode_image(data: bytes | str | Path, max_pixels: int = DEFAULT_MAX_PIXELS)
     Raises
     ------
     DataError
-        If the file is missing, empty, truncated, damaged, of another format than JPEG, PNG, WEBP,
-        GIF, BMP or TIFF, or has more pixels than `max_pixels`.
+        If the file is missing, no regular file, empty, truncated, damaged, in a format that is not
+        read (see `docs/sources.md`), or has more pixels than `max_pixels`.
     """
     try:
-        opened: Path | io.BytesIO = io.BytesIO(data) if isinstance(data, bytes) else Path(data)
-        with Image.open(opened, formats=_FORMATS) as image:
+        with (
+            io.BytesIO(data) if isinstance(data, bytes) else _opened(Path(data)) as file,
+            Image.open(file, formats=_formats_of(file)) as image,
+        ):
             width, height = image.size
             if width * height > max_pixels:
                 raise DataError(
@@ -64,17 +67,59 @@ def decode_image(data: bytes | str | Path, max_pixels: int = DEFAULT_MAX_PIXELS)
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"the image has too many pixels: {error}") from error
-    except FileNotFoundError as error:
-        raise DataError(f"the image file is missing: {data!s}.") from error
     except UnidentifiedImageError as error:
         raise DataError(
-            "the image must be JPEG, PNG, WEBP, GIF, BMP or TIFF; this one is none of them or "
-            "its header is damaged."
+            "the image must be JPEG, PNG, WEBP, AVIF, HEIC, GIF, BMP, TIFF, PPM or JPEG 2000; "
+            "this one is none of them or its header is damaged."
         ) from error
     # Pillow's plugins raise almost any type on damaged input (struct.error, SyntaxError,
     # IndexError, zlib.error, ...); each of them means the same here.
     except Exception as error:
         raise DataError(f"the image cannot be decoded: {error or type(error).__name__}.") from error
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a picture's file.
+
+    Raises
+    ------
+    DataError
+        If it is missing, no regular file, or cannot be read.
+    """
+    with _opened(path) as file:
+        try:
+            return file.read()
+        except OSError as error:
+            raise DataError(f"the image file cannot be read: {error.strerror}.") from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a regular file. A pipe or device is refused without waiting for its other end."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+    flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        number = os.open(path, flags)
+    except FileNotFoundError as error:
+        raise DataError(f"the image file is missing: {shown_name(path)}.") from error
+    except OSError as error:  # a socket is refused here already
+        raise DataError(f"the image file cannot be read: {error.strerror}.") from error
+    file = os.fdopen(number, "rb")
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        file.close()
+        raise DataError("the image must be a regular file, not a folder, pipe or device.")
+    return file
+
+
+def _formats_of(file: BinaryIO) -> tuple[str, ...]:
+    """Return the formats that a file may have; an empty file and HEIC without decoder raise."""
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    if not head:
+        raise DataError("the image file is empty.")
+    formats = open_formats(head)
+    if not formats:
+        raise DataError(HEIF_CURE)
+    return formats
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -124,5 +169,5 @@ def _turned(image: Image.Image) -> Image.Image:
             return image  # what exif_transpose would copy
         return ImageOps.exif_transpose(image)
     except Exception as error:  # any type, see decode_image
-        _log.debug("EXIF block passed over: %s", error)
+        _log.debug("damaged EXIF block ignored: %s", error)
         return image

@@ -45,6 +45,7 @@ class TrainingImages:
     ) -> None:
         self._source, self._preprocessor, self._max_bad = source, preprocessor, max_bad
         self.bad_items = BadItems()
+        self.bad_items.add_unlisted(source.unusable)
         self.positions = np.arange(len(source), dtype=np.int64)
         self._pixels: UInt8Array | None = None
         if len(source) * preprocessor.size_px**2 * 3 <= _MEMORY_BYTES:

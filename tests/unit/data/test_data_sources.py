@@ -42,7 +42,7 @@ def test_class_folders(tmp_path):
     assert source.labels.lists() == [(0,), (1,), ()]
     assert source.class_names == ("cat", "dog")
     np.testing.assert_array_equal(source.ids, hash_keys(source.keys))
-    assert "1 other files passed over" in source.describe()
+    assert "Skipped 1 unsupported file (.txt: 1)" in source.describe()
     assert "1 unlabelled" in source.describe()
 
 
@@ -78,7 +78,7 @@ def test_csv_manifest_with_several_labels_and_ids(tmp_path):
     np.testing.assert_array_equal(source.ids, hash_keys(["007", "008", "9"]))
     assert source.metadata.column("price").to_pylist() == [1.5, 2.5, 3.5]
     assert shade_of(source, 1) == 20
-    assert "1 image files are not listed" in source.describe()
+    assert "image files that are not listed: 1" in source.describe()
 
 
 def test_jsonl_and_parquet_manifests(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +14,14 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from anybit.data.bad_items import BadItems
+from anybit.data.bad_items import BadItem, BadItems
 from anybit.data.labels import Labels
+from anybit.data.path_text import shown_name
 from anybit.data.preprocess import Preprocessor
 from anybit.errors import DataError, OptionError, ShapeError
 from anybit.types import BoolArray, Float32Array, Int64Array, ProgressCallback, UInt8Array
 
-__all__ = ["Batch", "Items", "Source"]
+__all__ = ["Batch", "FilePaths", "Items", "Source"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,22 @@ class Batch:
         return len(self.positions)
 
 
+@dataclass(frozen=True)
+class FilePaths:
+    """Where the picture files of a source lie.
+
+    Parameters
+    ----------
+    root : Path
+        The folder that the paths are relative to.
+    relative : tuple of str
+        One path per item, as text with forward slashes.
+    """
+
+    root: Path
+    relative: tuple[str, ...]
+
+
 class Source(ABC):
     """Items to train on, to store or to query with. Made by `open_source`.
 
@@ -109,13 +126,18 @@ class Source(ABC):
         Ids, keys, labels and metadata.
     found : str
         What was found and how it was understood, a sentence or two for `describe`.
+    unusable : sequence of BadItem
+        See the property.
     """
 
     kind: Literal["images", "vectors"]
+    file_paths: FilePaths | None = None
+    """The items' files, where each item has one; label files are joined by them."""
 
-    def __init__(self, items: Items, found: str) -> None:
+    def __init__(self, items: Items, found: str, unusable: Sequence[BadItem] = ()) -> None:
         self._items = items
         self._found = found
+        self._unusable = tuple(unusable)
 
     def __len__(self) -> int:
         return len(self._items.ids)
@@ -146,6 +168,11 @@ class Source(ABC):
         return None if self.labels is None else self.labels.class_names
 
     @property
+    def unusable(self) -> tuple[BadItem, ...]:
+        """What could not become an item: unreadable folders, pictures in unknown formats."""
+        return self._unusable
+
+    @property
     def metadata(self) -> pa.Table | None:
         """The columns that are neither id, label, picture nor vector; N rows."""
         return self._items.metadata
@@ -166,8 +193,8 @@ class Source(ABC):
         """Name of one item for a message: its key, else its id."""
         return self._items.key_of(position)
 
-    def with_labels(self, labels: Labels) -> Source:
-        """Return the same items with other labels.
+    def with_labels(self, labels: Labels, found: str = "") -> Source:
+        """Return the same items with other labels; `found` says where these came from.
 
         Raises
         ------
@@ -176,6 +203,7 @@ class Source(ABC):
         """
         copy = self.take(np.arange(len(self), dtype=np.int64))
         copy._items = replace(self._items, labels=labels)
+        copy._found = "\n".join(filter(None, [self._found, found]))
         return copy
 
     def describe(self) -> str:
@@ -185,7 +213,8 @@ class Source(ABC):
             lines[-1] += f" of {self.dim} dimensions"
         lines.append(_labels_in_words(self.labels))
         if self.metadata is not None and self.metadata.num_columns:
-            lines.append(f"other columns: {', '.join(self.metadata.column_names)}")
+            names = map(shown_name, self.metadata.column_names)
+            lines.append(f"other columns: {', '.join(names)}")
         return "\n".join(lines)
 
     def read_image(self, position: int) -> Image.Image:
@@ -327,7 +356,9 @@ def _labels_in_words(labels: Labels | None) -> str:
     """One line on the labels."""
     if labels is None:
         return "no labels"
-    shown = ", ".join(labels.class_names[:10]) + (", ..." if labels.n_classes > 10 else "")
+    shown = ", ".join(map(shown_name, labels.class_names[:10])) + (
+        ", ..." if labels.n_classes > 10 else ""
+    )
     counts = labels.counts()
     sizes = f", {int(counts.min()):,} to {int(counts.max()):,} items each" if len(counts) else ""
     kind = "multi-label" if labels.is_multi else "single label"

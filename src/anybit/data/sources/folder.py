@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from anybit.data.decode import IMAGE_SUFFIXES
+from anybit.data.formats import readable_suffixes
 from anybit.data.labels import Labels
-from anybit.data.sources.base import Items
+from anybit.data.path_text import path_text, shown_name
+from anybit.data.sources.base import FilePaths, Items
+from anybit.data.sources.file_listing import Listing, list_folder
 from anybit.data.sources.images import ImageSource
 from anybit.data.sources.item_ids import hash_keys
 from anybit.data.sources.options import SourceOptions
 from anybit.errors import DataError
 
-__all__ = ["SPLIT_FOLDERS", "FolderImages", "image_files"]
+__all__ = ["SPLIT_FOLDERS", "FolderImages"]
 
 SPLIT_FOLDERS = frozenset(
     {
@@ -41,17 +42,13 @@ class FolderImages(ImageSource):
     """
 
     def __init__(self, path: Path, options: SourceOptions) -> None:
-        if path.is_file():
-            root, keys, n_others = path.parent, [path.name], 0
+        if path.is_dir():
+            listing = list_folder(path)
         else:
-            root = path
-            keys, n_others = image_files(path)
+            listing = Listing({path_text(path.name): path})
+        keys, skipped = tuple(listing.files), listing.describe()
         if not keys:
-            raise DataError(
-                f"{path} must hold images (class folders), a metadata file or Parquet files; "
-                f"{n_others} other files were found. Image names end in "
-                f"{', '.join(sorted(IMAGE_SUFFIXES))}."
-            )
+            raise DataError(_nothing_found(path, listing))
         splits, classes = _splits_and_classes(keys)
         labels = None
         if any(name is not None for name in classes):
@@ -59,54 +56,34 @@ class FolderImages(ImageSource):
         metadata = pa.table({options.split_column: pa.array(splits, pa.string())}) if any(
             splits
         ) else None  # fmt: skip
-        words = [f"{path}: folder of images" if labels is None else f"{path}: class folders"]
+        kind = "folder of images" if labels is None else "class folders"
+        words = [f"{shown_name(path)}: {kind}"]
         if any(splits):
-            words.append(f"splits {', '.join(sorted({name for name in splits if name}))}")
-        if n_others:
-            words.append(f"{n_others:,} other files passed over")
+            names = sorted({shown_name(name) for name in splits if name})
+            words.append(f"splits {', '.join(names)}")
         super().__init__(
-            Items(hash_keys(keys), tuple(keys), labels, metadata),
-            ", ".join(words),
+            Items(hash_keys(keys), keys, labels, metadata),
+            "\n".join([", ".join(words), *skipped]),
             options.max_pixels,
+            listing.unusable,
         )
-        self._root = root
+        self._files = tuple(listing.files.values())
+        root = path if path.is_dir() else path.parent
+        self.file_paths = FilePaths(root, keys)
 
     def _encoded(self, position: int) -> Path:
-        return self._root / self._items.key_of(position)
+        return self._files[position]
 
 
-def image_files(root: Path) -> tuple[list[str], int]:
-    """Find all image files below a folder.
-
-    Hidden files and folders are passed over; links to folders are followed, each folder once.
-
-    Returns
-    -------
-    keys : list of str
-        Relative paths with forward slashes, sorted.
-    n_others : int
-        Number of other files.
-    """
-    keys, n_others, seen = [], 0, set()
-
-    def refuse(error: OSError) -> None:
-        raise DataError(f"cannot read the folder {error.filename}: {error.strerror}.") from error
-
-    for folder, names, files in os.walk(root, followlinks=True, onerror=refuse):
-        real = os.path.realpath(folder)
-        if real in seen:
-            names.clear()
-            continue
-        seen.add(real)
-        names[:] = sorted(n for n in names if not n.startswith(".") and n != "__MACOSX")
-        for name in files:
-            if name.startswith("."):
-                continue
-            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
-                keys.append(Path(folder, name).relative_to(root).as_posix())
-            else:
-                n_others += 1
-    return sorted(keys), n_others
+def _nothing_found(path: Path, listing: Listing) -> str:
+    """Say that a folder holds no picture that can be read, and what it holds."""
+    message = (
+        f"{shown_name(path)} must hold images (class folders), a metadata file or Parquet files, "
+        f"got none. Names of images end in {', '.join(sorted(readable_suffixes()))}."
+    )
+    if words := listing.describe():
+        message += f" {' '.join(word.rstrip('.') + '.' for word in words)}"
+    return message
 
 
 def _splits_and_classes(keys: Sequence[str]) -> tuple[list[str | None], list[str | None]]:

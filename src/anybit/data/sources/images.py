@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from anybit.data.bad_items import BadItems
-from anybit.data.decode import DEFAULT_MAX_PIXELS, decode_image
+from anybit.data.bad_items import BadItem, BadItems
+from anybit.data.decode import DEFAULT_MAX_PIXELS, decode_image, read_file
 from anybit.data.preprocess import Preprocessor
 from anybit.data.sources.base import Batch, Items, Source
 from anybit.errors import DataError, OptionError
@@ -37,12 +37,20 @@ class ImageSource(Source):
     found : str
     max_pixels : int
         Width times height above which a picture is refused.
+    unusable : sequence of BadItem
+        What could not become an item.
     """
 
     kind = "images"
 
-    def __init__(self, items: Items, found: str, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
-        super().__init__(items, found)
+    def __init__(
+        self,
+        items: Items,
+        found: str,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        unusable: Sequence[BadItem] = (),
+    ) -> None:
+        super().__init__(items, found, unusable)
         self._max_pixels = max_pixels
 
     @abstractmethod
@@ -82,14 +90,14 @@ class ImageSource(Source):
         DataError
             If the file cannot be read.
         """
-        encoded = self._encoded(position)
-        if isinstance(encoded, bytes):
-            return encoded
         try:
+            encoded = self._encoded(position)
+            if isinstance(encoded, bytes):
+                return encoded
             if isinstance(encoded, Path):
-                return encoded.read_bytes()
-        except OSError as cause:
-            raise DataError(f"{self.key_of(position)}: {cause.strerror}") from cause
+                return read_file(encoded)
+        except DataError as cause:
+            raise DataError(f"{self.key_of(position)}: {cause}") from cause
         file = io.BytesIO()
         encoded.save(file, "PNG")
         return file.getvalue()
@@ -195,7 +203,9 @@ class _ImageSubset(ImageSource):
     """Some pictures of another source."""
 
     def __init__(self, whole: ImageSource, positions: Int64Array) -> None:
-        super().__init__(whole.items.take(positions), whole._found, whole._max_pixels)
+        super().__init__(
+            whole.items.take(positions), whole._found, whole._max_pixels, whole.unusable
+        )
         self._whole, self._at = whole, positions
 
     def shuffled(self, rng: np.random.Generator) -> Int64Array:

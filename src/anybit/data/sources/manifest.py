@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import csv
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-import pyarrow.json as pa_json
 
+from anybit.data.bad_items import BadItem
+from anybit.data.path_text import path_text, shown_name
+from anybit.data.sources.base import FilePaths
 from anybit.data.sources.columns import find_path_column, items_of_table
-from anybit.data.sources.folder import image_files
+from anybit.data.sources.file_listing import list_folder, sub_folders
 from anybit.data.sources.images import ImageSource
+from anybit.data.sources.item_paths import find_file, manifest_key, match_paths
 from anybit.data.sources.options import SourceOptions
-from anybit.data.sources.row_groups import read_parquet
-from anybit.errors import DataError, FormatError
+from anybit.data.sources.table_files import read_table
+from anybit.errors import DataError
 
-__all__ = ["MANIFEST_SUFFIXES", "ManifestImages", "find_manifests", "read_table"]
+__all__ = ["ManifestImages", "find_manifests"]
 
-MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
 _FOLDER_MANIFESTS = ("metadata.parquet", "metadata.jsonl", "metadata.csv", "metadata.tsv")
 
 
@@ -36,21 +36,37 @@ class ManifestImages(ImageSource):
     manifests : sequence of Path
         The manifest files, each of the same columns.
     options : SourceOptions
+    unusable : sequence of BadItem
+        Sub-folders that may hold a manifest but cannot be opened.
     """
 
-    def __init__(self, path: Path, manifests: Sequence[Path], options: SourceOptions) -> None:
+    def __init__(
+        self,
+        path: Path,
+        manifests: Sequence[Path],
+        options: SourceOptions,
+        unusable: Sequence[BadItem] = (),
+    ) -> None:
         root = path if path.is_dir() else path.parent
-        tables, keys, columns = [], [], set()
+        tables, columns = [], set()
+        keys: list[str] = []
+        notes: list[str] = []
+        self._names: list[tuple[Path, str]] = []
         for manifest in manifests:
-            table = read_table(manifest)
-            column = find_path_column(table.schema, options.path_column)
+            read = read_table(manifest)
+            column = find_path_column(read.table.schema, options.path_column)
             if column is None:
+                names = ", ".join(map(shown_name, read.table.column_names))
                 raise DataError(
-                    f"{manifest} must have a column of image paths (file_name, path or "
-                    f"image_path), got: {', '.join(table.column_names)}. Name it with path_column."
+                    f"{shown_name(manifest)} must have a column of image paths (file_name, path "
+                    f"or image_path), got: {names}. Name it with path_column."
                 )
-            keys.extend(_keys(table.column(column), manifest, root))
-            tables.append(table)
+            names_given = _names(read.table.column(column), manifest)
+            below = path_text(manifest.parent.relative_to(root))
+            keys.extend(manifest_key(name, below) for name in names_given)
+            self._names.extend((manifest.parent, name) for name in names_given)
+            tables.append(read.table)
+            notes.extend(read.notes)
             columns.add(column)
         try:
             table = tables[0] if len(tables) == 1 else pa.concat_tables(
@@ -60,103 +76,55 @@ class ManifestImages(ImageSource):
                 table, options, keys=keys, is_keyed=True, skip=sorted(columns)
             )
         except (DataError, pa.ArrowException) as error:
-            raise DataError(f"{path}: {error}") from error
-        named = ", ".join(map(str, manifests))
-        words = f"{named}: manifest, paths from column {', '.join(sorted(columns))}, {words}"
+            raise DataError(f"{shown_name(path)}: {error}") from error
+        named = ", ".join(map(shown_name, manifests))
+        shown = ", ".join(map(shown_name, sorted(columns)))
+        found = [f"{named}: manifest, paths from column {shown}, {words}", *notes]
         if path.is_dir():
-            n_unlisted = len(set(image_files(path)[0]) - set(keys))
+            files = list(list_folder(path).files)
+            n_unlisted = len(files) - len(set(match_paths(keys, files, root, root)) - {-1})
             if n_unlisted:
-                words += f"; {n_unlisted:,} image files are not listed and passed over"
-        super().__init__(items, words, options.max_pixels)
-        self._paths = [root / key for key in keys]
+                found.append(f"Skipped image files that are not listed: {n_unlisted:,}")
+        super().__init__(items, "\n".join(found), options.max_pixels, unusable)
+        self.file_paths = FilePaths(root, tuple(keys))
 
     def _encoded(self, position: int) -> Path:
-        return self._paths[position]
+        return find_file(*self._names[position])
 
 
-def find_manifests(folder: Path) -> list[Path]:
-    """Find ``metadata.*`` in a folder, else in each of its direct sub-folders."""
-    for place in (folder, *sorted(sub for sub in folder.iterdir() if sub.is_dir())):
-        found = [place / name for name in _FOLDER_MANIFESTS if (place / name).is_file()]
-        if found and place == folder:
-            return found[:1]
-        if found:
-            below = (sub for sub in sorted(folder.iterdir()) if sub.is_dir())
-            firsts = (
-                [sub / name for name in _FOLDER_MANIFESTS if (sub / name).is_file()][:1]
-                for sub in below
-            )
-            return [manifest for first in firsts for manifest in first]
-    return []
+def find_manifests(folder: Path) -> tuple[list[Path], list[BadItem]]:
+    """Find ``metadata.*`` in a folder, else in each of its direct sub-folders.
 
-
-def read_table(path: Path) -> pa.Table:
-    """Read a CSV, TSV, JSONL or Parquet file.
-
-    In CSV an empty cell is none; a column is integers only when every cell is one written in the
-    usual way (so the id ``007`` stays a text).
+    Returns
+    -------
+    manifests : list of Path
+        Empty if there is none.
+    unusable : list of BadItem
+        Sub-folders that cannot be opened.
 
     Raises
     ------
-    FormatError
-        If the file is damaged.
     DataError
-        If it does not exist, is empty or of another kind.
+        If the folder itself cannot be read.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        return read_parquet([path])
-    try:
-        if path.stat().st_size == 0:
-            raise DataError(f"{path} is empty; a manifest needs a header and rows.")
-        if suffix in (".jsonl", ".ndjson"):
-            return pa_json.read_json(path)
-        if suffix in (".csv", ".tsv"):
-            return _read_csv(path, "\t" if suffix == ".tsv" else ",")
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.") from error
-    except (OSError, pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
-        raise FormatError(f"{path} cannot be read as {suffix[1:]}: {error}") from error
-    raise DataError(
-        f"{path} must be a table of kind {', '.join(sorted(MANIFEST_SUFFIXES))}, got {suffix!r}."
-    )
+    folders, unusable = sub_folders(folder)
+    own = _manifest_in(folder)
+    if own is not None:
+        return [own], []
+    return [found for sub in folders if (found := _manifest_in(sub)) is not None], unusable
 
 
-def _read_csv(path: Path, delimiter: str) -> pa.Table:
-    """Read CSV, with texts that only look like numbers kept as texts."""
-    parse = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        header = next(csv.reader(file, delimiter=delimiter))
-    if len(set(header)) != len(header):
-        raise DataError(f"{path}: column names must be unique, got {', '.join(header)}.")
-    kinds = dict.fromkeys(header, pa.string())
-    convert = pa_csv.ConvertOptions(
-        column_types=kinds,
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=True,
-    )
-    texts = pa_csv.read_csv(path, parse_options=parse, convert_options=convert)
-    columns = {name: _number_column(texts.column(name)) for name in texts.column_names}
-    return pa.table(columns)
+def _manifest_in(folder: Path) -> Path | None:
+    paths = (folder / name for name in _FOLDER_MANIFESTS)
+    return next((path for path in paths if os.path.isfile(path)), None)
 
 
-def _number_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a text column as int64 or float64 when every cell is such a number."""
-    if column.null_count == len(column):
-        return column
-    for pattern, kind in (
-        (r"^(0|-?[1-9][0-9]{0,17})$", pa.int64()),
-        (r"^-?[0-9]+\.[0-9]+([eE][-+]?[0-9]+)?$", pa.float64()),
-    ):
-        if pc.all(pc.match_substring_regex(column, pattern)).as_py():
-            return column.cast(kind)
-    return column
-
-
-def _keys(column: pa.ChunkedArray, manifest: Path, root: Path) -> list[str]:
-    """Paths relative to `root`, with forward slashes."""
-    if column.null_count:
-        raise DataError(f"{manifest}: every row needs a path, {column.null_count} have none.")
-    below = manifest.parent.relative_to(root)
-    return [(below / str(name).replace("\\", "/")).as_posix() for name in column.to_pylist()]
+def _names(column: pa.ChunkedArray, manifest: Path) -> list[str]:
+    """Return the paths as they are written; every row needs one."""
+    names = [None if one is None else str(one) for one in column.to_pylist()]
+    given = [name for name in names if name is not None and name.strip()]
+    if len(given) != len(names):
+        raise DataError(
+            f"{shown_name(manifest)}: every row needs a path, {len(names) - len(given)} have none."
+        )
+    return given

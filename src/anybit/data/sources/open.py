@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from anybit.data.decode import IMAGE_SUFFIXES
+from anybit.data.formats import missing_format, readable_suffixes
+from anybit.data.path_text import shown_name
 from anybit.data.sources.arrays import open_array
 from anybit.data.sources.base import Source
 from anybit.data.sources.columns import find_image_column, find_path_column, find_vector_column
+from anybit.data.sources.file_listing import is_skipped
 from anybit.data.sources.folder import FolderImages
 from anybit.data.sources.label_files import read_labels
-from anybit.data.sources.manifest import MANIFEST_SUFFIXES, ManifestImages, find_manifests
+from anybit.data.sources.manifest import ManifestImages, find_manifests
 from anybit.data.sources.options import SourceOptions
 from anybit.data.sources.parquet import ParquetImages, ParquetVectors
 from anybit.data.sources.row_groups import open_parquet
+from anybit.data.sources.table_files import TABLE_SUFFIXES
 from anybit.errors import DataError
 
 __all__ = ["open_source"]
@@ -56,38 +60,59 @@ def open_source(path: str | Path, options: SourceOptions | None = None) -> Sourc
     same id are refused.
     """
     path, options = Path(path), options or SourceOptions()
-    if not path.exists():
-        raise DataError(f"the source {path} does not exist.")
+    _check_kind(path)
     source = _open(path, options if options.labels is None else replace(options, label_column=None))
     if options.labels is not None:
-        source = source.with_labels(read_labels(Path(options.labels), source, options))
+        read = read_labels(Path(options.labels), source, options)
+        source = source.with_labels(read.labels, read.found)
     if options.split is not None:
         source = _only_split(source, options)
     if len(source) == 0:
-        raise DataError(f"the source {path} is empty: it must hold at least one item.")
+        raise DataError(f"the source {shown_name(path)} is empty: it must hold at least one item.")
     return source
+
+
+def _check_kind(path: Path) -> None:
+    """Raise DataError unless the path is a folder or a regular file."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise DataError(f"the source {shown_name(path)} does not exist.") from error
+    except OSError as error:
+        raise DataError(f"cannot read the source {shown_name(path)}: {error.strerror}.") from error
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+        raise DataError(
+            f"the source must be a folder or a regular file, got {shown_name(path)}, a pipe, "
+            "socket or device."
+        )
 
 
 def _open(path: Path, options: SourceOptions) -> Source:
     """Choose the source of a path by its kind."""
     if path.is_dir():
-        manifests = find_manifests(path)
+        manifests, unusable = find_manifests(path)
         if manifests:
-            return ManifestImages(path, manifests, options)
-        shards = sorted(file for file in path.glob("*.parquet") if file.is_file())
+            return ManifestImages(path, manifests, options, unusable)
+        shards = sorted(
+            file
+            for file in path.iterdir()
+            if file.suffix.lower() == ".parquet" and not is_skipped(file.name) and file.is_file()
+        )
         return _open_parquet(shards, options) if shards else FolderImages(path, options)
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return _open_parquet([path], options)
     if suffix in _ARRAY_SUFFIXES:
         return open_array(path, options)
-    if suffix in MANIFEST_SUFFIXES:
+    if suffix in TABLE_SUFFIXES:
         return ManifestImages(path, [path], options)
-    if suffix in IMAGE_SUFFIXES:
+    if suffix in readable_suffixes():
         return FolderImages(path, options)
+    if cure := missing_format(suffix):
+        raise DataError(f"{shown_name(path)}: {cure}")
     raise DataError(
         f"the source must be a folder, an image or a file of kind "
-        f"{', '.join(sorted(_ARRAY_SUFFIXES | MANIFEST_SUFFIXES))}, got {path}."
+        f"{', '.join(sorted(_ARRAY_SUFFIXES | TABLE_SUFFIXES))}, got {shown_name(path)}."
     )
 
 
