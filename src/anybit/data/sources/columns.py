@@ -18,6 +18,7 @@ from anybit.errors import DataError
 from anybit.types import Int64Array
 
 __all__ = [
+    "can_hold_vectors",
     "find_columns",
     "find_image_column",
     "find_path_column",
@@ -26,6 +27,7 @@ __all__ = [
     "items_of_table",
     "labels_of_table",
     "names_in_metadata",
+    "vector_cells",
 ]
 
 ID_NAMES = ("id", "item_id", "image_id", "ids")
@@ -84,19 +86,30 @@ def find_image_column(schema: pa.Schema, wanted: str | None = None) -> str | Non
 
 
 def find_vector_column(schema: pa.Schema, wanted: str | None = None) -> str | None:
-    """Column of vectors: a list or fixed-size list of numbers."""
-    fitting = [field.name for field in schema if _holds_vectors(field.type)]
+    """Column of vectors: lists of numbers.
+
+    Without `wanted` it is a column of a usual name; else, where there is no column of paths, the
+    only column of lists of floats or of fixed-size lists; else the only column of lists of
+    integers that has no usual name of ids or labels.
+    """
+    fitting = [field.name for field in schema if can_hold_vectors(field.type)]
     if wanted is not None:
         find_columns(schema.names, wanted, ())
         if wanted not in fitting:
             raise DataError(
-                f"vector column {wanted} must be a list of floats, got {schema.field(wanted).type}."
+                f"vector column {wanted} must be a list of numbers, got "
+                f"{schema.field(wanted).type}."
             )
         return wanted
     named = find_columns(fitting, None, VECTOR_NAMES)
     if named:
         return named[0]
-    return fitting[0] if len(fitting) == 1 and find_path_column(schema) is None else None
+    if find_path_column(schema) is not None:
+        return None
+    sure = [name for name in fitting if not _may_be_labels(schema.field(name).type)]
+    others = {*ID_NAMES, *LABEL_NAMES}
+    candidates = sure or [name for name in fitting if name.lower() not in others]
+    return candidates[0] if len(candidates) == 1 else None
 
 
 def find_path_column(schema: pa.Schema, wanted: str | None = None) -> str | None:
@@ -298,10 +311,52 @@ def _holds_image_bytes(kind: pa.DataType) -> bool:
     return _is_binary(kind)
 
 
-def _holds_vectors(kind: pa.DataType) -> bool:
-    """Whether a column is a list of floats, or a fixed-size list of any numbers."""
-    if pa.types.is_fixed_size_list(kind):
-        return bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return bool(pa.types.is_floating(kind.value_type))
-    return False
+def can_hold_vectors(kind: pa.DataType) -> bool:
+    """Whether a column is a list of numbers, or of fixed-size lists of them (a tensor)."""
+    kind = _storage_type(kind)
+    if not (_is_list(kind) or pa.types.is_fixed_size_list(kind)):
+        return False
+    inside = kind.value_type
+    while pa.types.is_fixed_size_list(kind) and pa.types.is_fixed_size_list(inside):
+        kind, inside = inside, inside.value_type
+    return bool(pa.types.is_floating(inside) or pa.types.is_integer(inside))
+
+
+def vector_cells(chunk: pa.Array) -> tuple[pa.Array, Int64Array]:
+    """Return all numbers of an array of vectors without empty cells, and each vector's length.
+
+    Returns
+    -------
+    values : pyarrow.Array
+    lengths : ndarray of shape (n,), int64
+    """
+    if isinstance(chunk.type, pa.BaseExtensionType):
+        chunk = chunk.storage
+    lengths = np.ones(len(chunk), dtype=np.int64)
+    if _is_list(chunk.type):
+        return chunk.flatten(), chunk.value_lengths().to_numpy(zero_copy_only=False).astype(int)
+    while pa.types.is_fixed_size_list(chunk.type):
+        lengths *= chunk.type.list_size
+        chunk = chunk.flatten()
+    return chunk, lengths
+
+
+def _may_be_labels(kind: pa.DataType) -> bool:
+    """Whether a column is lists of integers of any length, as class numbers are stored."""
+    kind = _storage_type(kind)
+    return _is_list(kind) and bool(pa.types.is_integer(kind.value_type))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    """Whether a column is lists whose lengths may differ."""
+    return bool(
+        pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or pa.types.is_list_view(kind)
+        or pa.types.is_large_list_view(kind)
+    )
+
+
+def _storage_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type in which an extension type, such as a tensor, is stored."""
+    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind

@@ -126,8 +126,10 @@ def _open_parquet(paths: list[Path], options: SourceOptions) -> Source:
     if find_path_column(schema, options.path_column):
         return ManifestImages(paths[0], paths, options)
     raise DataError(
-        f"{paths[0]} must have a column of encoded images, of vectors (lists of floats) or of "
-        f"image paths, got: {', '.join(f'{field.name} ({field.type})' for field in schema)}."
+        f"{shown_name(paths[0])} must have a column of encoded images, of vectors (lists of "
+        "numbers) or of image paths, got: "
+        f"{', '.join(f'{shown_name(field.name)} ({field.type})' for field in schema)}. Lists of "
+        "integers that are vectors are named with vector_column (--vector-column)."
     )
 
 

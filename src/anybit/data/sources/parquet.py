@@ -10,13 +10,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from anybit.data.path_text import shown_name
 from anybit.data.sources.columns import (
+    can_hold_vectors,
     find_image_column,
     find_path_column,
     find_vector_column,
     items_of_table,
+    vector_cells,
 )
 from anybit.data.sources.images import ImageSource
+from anybit.data.sources.item_paths import find_file
 from anybit.data.sources.options import SourceOptions
 from anybit.data.sources.row_groups import RowGroups, open_parquet, read_parquet
 from anybit.data.sources.vectors import VectorSource
@@ -40,7 +44,9 @@ class ParquetImages(ImageSource):
         schema = open_parquet(paths[0]).schema_arrow
         column = find_image_column(schema, options.image_column)
         if column is None:
-            raise DataError(f"{paths[0]} has no image column; its columns: {_shown(schema)}.")
+            raise DataError(
+                f"{shown_name(paths[0])} has no image column; its columns: {_shown(schema)}."
+            )
         others = [name for name in schema.names if name != column]
         table = read_parquet(paths, others)
         path_column = find_path_column(table.schema, options.path_column)
@@ -62,7 +68,7 @@ class ParquetImages(ImageSource):
         cell = self._cells.value(position)
         if isinstance(cell, dict):
             if cell["bytes"] is None and cell.get("path"):
-                return self._cells.file_of(position).parent / str(cell["path"])
+                return find_file(self._cells.file_of(position).parent, str(cell["path"]))
             cell = cell["bytes"]
         if not cell:
             raise DataError("the image cell is empty.")
@@ -83,7 +89,10 @@ class ParquetVectors(VectorSource):
         schema = open_parquet(paths[0]).schema_arrow
         column = find_vector_column(schema, options.vector_column)
         if column is None:
-            raise DataError(f"{paths[0]} has no vector column; its columns: {_shown(schema)}.")
+            raise DataError(
+                f"{shown_name(paths[0])} has no vector column; its columns: {_shown(schema)}."
+            )
+        _check_vector_columns(paths[1:], column)
         table = read_parquet(paths, [name for name in schema.names if name != column])
         self._cells = RowGroups(paths, column)
         if table.num_columns == 0:
@@ -100,15 +109,13 @@ class ParquetVectors(VectorSource):
         return self._dim
 
     def _width(self) -> int:
-        """Length of the vectors: from the type, else from the first row."""
-        if pa.types.is_fixed_size_list(self._cells.type):
-            return int(self._cells.type.list_size)
+        """Length of the vectors, that of the first row."""
         if len(self._cells) == 0:
             return 0
-        first = self._cells.value(0)
-        if first is None:
+        (first,) = self._cells.rows(0, 1)
+        if first.null_count:
             raise DataError("the vector of row 0 is empty.")
-        return len(first)
+        return int(vector_cells(first.combine_chunks())[1][0])
 
     def _rows(self, positions: Int64Array | slice) -> NDArray[Any]:
         if isinstance(positions, slice):
@@ -134,15 +141,13 @@ class ParquetVectors(VectorSource):
         if chunk.null_count:
             row = start + chunk.is_null().to_pylist().index(True)
             raise DataError(f"every row needs a vector, row {row} has none.")
-        if not pa.types.is_fixed_size_list(chunk.type):
-            lengths = chunk.value_lengths().to_numpy(zero_copy_only=False)
-            if (lengths != self._dim).any():
-                row = int(np.argmax(lengths != self._dim))
-                raise DataError(
-                    f"every vector must have {self._dim} dimensions like the first, row "
-                    f"{start + row} has {int(lengths[row])}."
-                )
-        flat = chunk.flatten()
+        flat, lengths = vector_cells(chunk)
+        if (lengths != self._dim).any():
+            row = int(np.argmax(lengths != self._dim))
+            raise DataError(
+                f"every vector must have {self._dim} dimensions like the first, row "
+                f"{start + row} has {int(lengths[row])}."
+            )
         if flat.null_count:
             raise DataError(f"vectors must have no empty values; see rows from {start} on.")
         values: NDArray[Any] = flat.to_numpy(zero_copy_only=False)
@@ -151,7 +156,20 @@ class ParquetVectors(VectorSource):
 
 def _named(paths: Sequence[Path]) -> str:
     """Name the file, or the folder and the number of files."""
-    return str(paths[0]) if len(paths) == 1 else f"{paths[0].parent} ({len(paths)} files)"
+    if len(paths) == 1:
+        return shown_name(paths[0])
+    return f"{shown_name(paths[0].parent)} ({len(paths)} files)"
+
+
+def _check_vector_columns(paths: Sequence[Path], column: str) -> None:
+    """Raise DataError for a further file without vectors in the column; their types may differ."""
+    for path in paths:
+        schema = open_parquet(path).schema_arrow
+        if column not in schema.names or not can_hold_vectors(schema.field(column).type):
+            raise DataError(
+                f"{shown_name(path)} must have vectors in column {column} like the other files, "
+                f"its columns: {_shown(schema)}."
+            )
 
 
 def _shown(schema: pa.Schema) -> str:

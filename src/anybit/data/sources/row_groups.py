@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from anybit.data.path_text import path_text, shown_name
 from anybit.errors import DataError, FormatError
 from anybit.types import Int64Array
 
@@ -23,11 +24,15 @@ _CACHE_BYTES = 512 * 1024 * 1024
 def open_parquet(path: Path) -> pq.ParquetFile:
     """Open a Parquet file, or raise FormatError."""
     try:
-        return pq.ParquetFile(path, memory_map=False)
+        # Arrow takes names in UTF-8 only; Python opens the others, a little slower.
+        is_utf8 = path_text(path) == str(path)
+        return pq.ParquetFile(path if is_utf8 else path.open("rb"), memory_map=False)
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.") from error
+        raise DataError(f"{shown_name(path)} does not exist.") from error
+    except PermissionError as error:
+        raise DataError(f"cannot read {shown_name(path)}: {error.strerror}.") from error
     except (OSError, pa.ArrowException) as error:
-        raise FormatError(f"{path} must be a Parquet file: {error}") from error
+        raise FormatError(f"{shown_name(path)} must be a Parquet file: {error}") from error
 
 
 def read_parquet(paths: Sequence[Path], columns: Sequence[str] | None = None) -> pa.Table:
@@ -37,14 +42,14 @@ def read_parquet(paths: Sequence[Path], columns: Sequence[str] | None = None) ->
         try:
             tables.append(open_parquet(path).read(columns=columns))
         except (OSError, pa.ArrowException) as error:
-            raise FormatError(f"{path} is damaged: {error}") from error
+            raise FormatError(f"{shown_name(path)} is damaged: {error}") from error
     try:
         return tables[0] if len(tables) == 1 else pa.concat_tables(
             tables, promote_options="permissive"
         )  # fmt: skip
     except pa.ArrowException as error:
         raise DataError(
-            f"the files of {paths[0].parent} have different columns: {error}"
+            f"the files of {shown_name(paths[0].parent)} have different columns: {error}"
         ) from error
 
 
@@ -148,7 +153,7 @@ class RowGroups:
                 table = file.read_row_group(self._groups[number][1], columns=[self._column])
             except (OSError, pa.ArrowException) as error:
                 raise FormatError(
-                    f"{path}, row group {self._groups[number][1]}, is damaged: {error}"
+                    f"{shown_name(path)}, row group {self._groups[number][1]}, is damaged: {error}"
                 ) from error
             self._cache[number] = table.column(self._column)
             while len(self._cache) > 1 and self._n_bytes() > self._cache_bytes:
