@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +13,16 @@ from anybit.codes import Codes
 from anybit.collection.creation import SavesPretrained, create_folder
 from anybit.collection.encoder import EncoderOptions
 from anybit.collection.ingest import AddOptions, AddReport, Ingest, code_rows
+from anybit.collection.manifest import are_same_rows
 from anybit.collection.migration import MigrateReport
 from anybit.collection.reading import CollectionReader
-from anybit.collection.replacement import add_onnx_to_folder, migrate_folder, remove_replaced
+from anybit.collection.replacement import (
+    Target,
+    add_onnx_to_folder,
+    migrate_folder,
+    remove_replaced,
+    replacement_lock,
+)
 from anybit.collection.upgrade import upgrade_folder
 from anybit.data import BadItems, Source, open_source
 from anybit.errors import DataError, ShapeError
@@ -23,6 +32,7 @@ from anybit.types import Int64Array, ProgressCallback
 __all__ = ["Collection"]
 
 _BAD_ITEMS = "bad-items.csv"
+_T = TypeVar("_T")
 
 
 class Collection(CollectionReader):
@@ -100,7 +110,8 @@ class Collection(CollectionReader):
         DataError
             If the source holds something else than the model takes, ids repeat, vectors hold NaN
             or infinity, or too many images cannot be decoded. Chunks written before are taken
-            back, unless another process has written meanwhile.
+            back, unless another process has written meanwhile. Also if the collection got another
+            model meanwhile: chunks written before stay, and the same addition continues.
         ShapeError
             If vectors have another dimension than the model takes.
         OptionError
@@ -196,9 +207,7 @@ class Collection(CollectionReader):
         OptionError
             If not one of `ids` and `where` is given, or the collection cannot be written.
         """
-        self.refresh()
-        self._upgrade()
-        return self._store.delete(ids, where)
+        return self._with_current_store(lambda: self._store.delete(ids, where))
 
     def drop_damaged(self) -> int:
         """Give up the rows of damaged files for good; return how many there were.
@@ -206,20 +215,32 @@ class Collection(CollectionReader):
         Adding their sources again brings them back. Until then, or until the files are restored
         from a copy, a damaged collection can be read (``skip_damaged``) and not written.
         """
-        self.refresh()
-        return self._store.drop_damaged()
+        return self._with_current_store(lambda: self._store.drop_damaged())
 
     def compact(self, kept_s: float = 3600.0) -> CompactReport:
         """Put small files together, drop deleted rows, remove versions older than `kept_s` seconds.
 
         Searches stay right and get faster after many small additions. Other processes that read a
-        version which is removed fail; those that search the newest do not.
+        version which is removed fail; those that search the newest do not. Models and rows that
+        were replaced go as well when they are older than that; while another process gives the
+        collection a model, they stay.
         """
-        self.refresh()
-        self._upgrade()
-        report = self._store.compact(kept_s)
-        remove_replaced(self._folder, self._manifest, kept_s)
+        report = self._with_current_store(lambda: self._store.compact(kept_s))
+        remove_replaced(self._folder, kept_s)
         return report
+
+    def _with_current_store(self, write: Callable[[], _T]) -> _T:
+        """Write to the rows in use, again if a migration replaced them before the commit."""
+        while True:
+            self.refresh()
+            manifest = self._manifest
+            try:
+                self._upgrade()
+                return write()
+            except DataError:
+                self.refresh()
+                if are_same_rows(self._manifest, manifest):
+                    raise
 
     def add_onnx(self, *, overwrite: bool = False) -> None:
         """Give the model an ONNX graph, so that pictures can be encoded without torch.
@@ -240,9 +261,11 @@ class Collection(CollectionReader):
         DependencyError
             If torch, onnx, onnxscript or onnxruntime is missing.
         """
-        self.refresh()
-        self._upgrade()
-        add_onnx_to_folder(self._folder, self._manifest, self._store, overwrite=overwrite)
+        with replacement_lock(self._folder) as hold:
+            self.refresh()
+            self._upgrade()
+            target = Target(self._folder, self._manifest, self._store, hold)
+            add_onnx_to_folder(target, overwrite=overwrite)
         self.refresh()
 
     def migrate(
@@ -255,8 +278,9 @@ class Collection(CollectionReader):
 
         Searches go on with the old model until everything is ready; then ``collection.json`` is
         replaced, which is what switches, at once and for all processes. An interrupted migration
-        is run again: what it has encoded is kept. When the new model has the codebooks of the old
-        one and more levels, stored codes stay as they are and get the further levels.
+        is run again: what it has encoded is kept. Migrations of one collection take turns. When
+        the new model has the codebooks of the old one and more levels, stored codes stay as they
+        are and get the further levels.
 
         Parameters
         ----------
@@ -274,13 +298,13 @@ class Collection(CollectionReader):
         FormatError, NotTrainedError
             If the model folder is damaged or has no codebooks.
         """
-        self.refresh()
         if source is not None and not isinstance(source, Source):
             source = open_source(Path(source), None)
-        self._upgrade()
-        report = migrate_folder(
-            self._folder, self._manifest, self._store, model, source, self.device, progress
-        )
+        with replacement_lock(self._folder) as hold:
+            self.refresh()  # another migration may have ended while this one waited
+            self._upgrade()
+            target = Target(self._folder, self._manifest, self._store, hold)
+            report = migrate_folder(target, model, source, self.device, progress)
         self.refresh()
         return report
 

@@ -18,9 +18,10 @@ from anybit.codes import Codebooks, Codes, codebooks_of, read_model_folder
 from anybit.collection.faiss_index import faiss_index, load_faiss
 from anybit.collection.onnx_export import export_onnx
 from anybit.errors import OptionError
+from anybit.store import CodeStore
 from anybit.types import Int64Array
 
-__all__ = ["EXPORTS", "check_export", "export_model", "write_arrays", "write_faiss"]
+__all__ = ["EXPORTS", "check_export", "export_model", "write_arrays", "write_faiss", "write_rows"]
 
 EXPORTS = ("npy", "faiss", "onnx")
 
@@ -58,6 +59,17 @@ def export_model(
     codebooks = codebooks_of(read_model_folder(model))
     write = write_arrays if to == "npy" else write_faiss
     write(Path(target), codebooks)
+
+
+def write_rows(target: Path, codebooks: Codebooks, store: CodeStore, to: str) -> None:
+    """Write the rows of one version of a store, as "npy" or "faiss"; all is read before."""
+    with store.frozen():
+        ids, codes = store.codes()
+        if to == "npy":
+            columns = store.read(["id", "key", "labels", *store.metadata_columns])
+            write_arrays(target, codebooks, codes, ids, columns)
+            return
+    write_faiss(target, codebooks, codes, ids)
 
 
 def check_export(to: str, *, overwrite: bool = False) -> None:

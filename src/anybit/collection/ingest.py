@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -298,7 +299,8 @@ class Ingest:
                 writer.submit(self._flush).result()
             except DataError:
                 writer.shutdown(wait=True, cancel_futures=True)
-                self.store.restore(start_version, only_own=True)
+                with suppress(DataError):  # rows that were replaced are not written any more
+                    self.store.restore(start_version, only_own=True)
                 raise
         if progress is not None:
             progress(n_done, n_total)

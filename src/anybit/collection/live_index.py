@@ -11,6 +11,7 @@ from anybit.codes import BytePlanes, Codebooks, Codes
 from anybit.collection.index_view import IndexView
 from anybit.collection.segment import Segment, by_fragment, rows_of
 from anybit.collection.snapshot import read_snapshot, write_snapshot
+from anybit.errors import FormatError
 from anybit.search import Index, SearchResult
 from anybit.store import CodeStore
 from anybit.types import BoolArray, Float32Array, Int64Array
@@ -127,8 +128,16 @@ class LiveIndex:
     def _refreshed(self) -> _State:
         """Return the state of the newest version."""
         self._store.refresh(at_once=False)
-        if self._state.version == self._store.version:
-            return self._state
+        while self._state.version != self._store.version:
+            try:
+                self._read_changes()
+            except FormatError:  # a compaction may have removed the version meanwhile
+                if not self._store.refresh():
+                    raise
+        return self._state
+
+    def _read_changes(self) -> None:
+        """Bring the state to the version of the store."""
         if self._state.version < 0:
             self._state = self._from_snapshot()
         old, fragments = self._state, self._store.fragment_states()
@@ -157,7 +166,6 @@ class LiveIndex:
         segments = [one for one in [*old.segments, *added] if one.n_dead < len(one)]
         self._state = _State(self._store.version, fragments, self._tidied(segments))
         self._keep_snapshot()
-        return self._state
 
     def _read(self, fragments: list[int]) -> Segment:
         """Return a segment with the rows of some fragments."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 from anybit.collection.index_view import IndexView
 from anybit.collection.kept_rows import KeptRows
 from anybit.collection.live_index import LiveIndex
+from anybit.errors import FormatError
 from anybit.search import SearchResult
 from anybit.store import CodeStore
 from anybit.types import Float32Array, Int64Array, UInt8Array
@@ -157,6 +158,9 @@ class Lookup:
                 return work(self._live.view(where))
             except _OtherVersionError:
                 continue
+            except FormatError:  # a compaction may have removed the version meanwhile
+                if not self._store.refresh():
+                    raise
         with self._store.frozen():
             return work(self._live.view(where))
 

@@ -9,7 +9,14 @@ from pathlib import Path
 from anybit.errors import FormatError
 from anybit.store import Folder
 
-__all__ = ["FORMAT_VERSION", "MANIFEST_NAME", "Manifest", "read_manifest", "write_manifest"]
+__all__ = [
+    "FORMAT_VERSION",
+    "MANIFEST_NAME",
+    "Manifest",
+    "are_same_rows",
+    "read_manifest",
+    "write_manifest",
+]
 
 FORMAT_VERSION = 3
 MANIFEST_NAME = "collection.json"
@@ -39,6 +46,11 @@ class Manifest:
     model: str = "model"
     items: str = "items.lance"
     format_version: int = FORMAT_VERSION
+
+
+def are_same_rows(one: Manifest, other: Manifest) -> bool:
+    """Tell whether two manifests name the same rows, with codes of the same model."""
+    return (one.items, one.model_fingerprint) == (other.items, other.model_fingerprint)
 
 
 def write_manifest(folder: Folder, manifest: Manifest) -> None:

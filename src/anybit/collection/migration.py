@@ -23,6 +23,8 @@ from anybit.types import Float32Array, Int64Array, ProgressCallback
 __all__ = ["Features", "MigrateReport", "are_prefix", "reencode_store"]
 
 _CHUNK_ROWS = 4096
+# Columns that may change while the signature of an item stays: its file was moved.
+_OUTSIDE_SIGNATURES = ("path", "item_source", "item_digest")
 
 
 @dataclass(frozen=True)
@@ -216,9 +218,20 @@ def reencode_store(
 
 
 def _unchanged(old: CodeStore, draft: CodeStore) -> Int64Array:
-    """Return the ids whose signature is the same in both."""
+    """Return the ids whose signature, and what it leaves out, is the same in both."""
     ids, ours = old.signatures()
     others, theirs = draft.signatures()
     both, at, there = np.intersect1d(ids, others, assume_unique=True, return_indices=True)
     unchanged: Int64Array = both[ours[at] == theirs[there]]
+    for name in _OUTSIDE_SIGNATURES:
+        if name not in old.columns or len(unchanged) == 0:
+            continue
+        if name not in draft.columns:
+            return np.empty(0, np.int64)
+        of_old, of_draft = old.take(unchanged, [name]), draft.take(unchanged, [name])
+        same = [
+            one == other
+            for one, other in zip(of_old[name].to_pylist(), of_draft[name].to_pylist(), strict=True)
+        ]
+        unchanged = unchanged[np.array(same, dtype=np.bool_)]
     return unchanged

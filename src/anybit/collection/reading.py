@@ -16,13 +16,13 @@ from anybit.collection.advising import AdviceSources, advise_store
 from anybit.collection.contact_sheet import draw_contact_sheet
 from anybit.collection.encoder import Encoder, EncoderOptions, backbone_name, load_encoder
 from anybit.collection.evaluation_input import gather_input
-from anybit.collection.export import check_export, write_arrays, write_faiss
+from anybit.collection.export import check_export, write_rows
 from anybit.collection.hits import Hits
 from anybit.collection.ingest import AddOptions
 from anybit.collection.kept_rows import KeptRows
 from anybit.collection.live_index import LiveIndex
 from anybit.collection.lookup import Lookup
-from anybit.collection.manifest import MANIFEST_NAME, read_manifest
+from anybit.collection.manifest import MANIFEST_NAME, are_same_rows, read_manifest
 from anybit.collection.onnx_export import export_onnx
 from anybit.collection.query import query_features
 from anybit.data import Source, open_source
@@ -65,11 +65,20 @@ class CollectionReader:
         self._load()
 
     def _load(self) -> None:
-        """Read manifest, model and rows."""
-        try:
-            self._load_at(self._folder.stamp_of(MANIFEST_NAME))
-        except OSError as cause:
-            raise FormatError(f"{self.path} cannot be read: {cause}.") from cause
+        """Read manifest, model and rows, all of one moment."""
+        while True:
+            stamp = self._folder.stamp_of(MANIFEST_NAME)
+            try:
+                self._load_at(stamp)
+                return
+            except (OSError, FormatError) as cause:
+                # Another process may have given the collection another model meanwhile, and
+                # removed the one before.
+                if self._folder.stamp_of(MANIFEST_NAME) != stamp:
+                    continue
+                if isinstance(cause, FormatError):
+                    raise
+                raise FormatError(f"{self.path} cannot be read: {cause}.") from cause
 
     def _load_at(self, stamp: Hashable | None) -> None:
         self._looked_s = time.monotonic()
@@ -87,6 +96,7 @@ class CollectionReader:
             n_levels=manifest.n_levels,
             model_fingerprint=manifest.model_fingerprint,
             skip_damaged=self._skip_damaged,
+            is_current=lambda: are_same_rows(read_manifest(self._folder), manifest),
         )
         self._stamp, self._manifest, self._store = stamp, manifest, store
         self._model_folder = model_folder
@@ -159,13 +169,11 @@ class CollectionReader:
 
     def count(self, where: str | None = None) -> int:
         """Return the number of items, or of those that a SQL condition selects."""
-        self._follow()
-        return self._store.count(where)
+        return self._retried(lambda: self._store.count(where))
 
     def ids(self, where: str | None = None) -> Int64Array:
         """Return the ids (n,) of all items, or of those that a SQL condition selects, ascending."""
-        self._follow()
-        return np.sort(self._store.ids(where))
+        return self._retried(lambda: np.sort(self._store.ids(where)))
 
     def get(self, ids: Int64Array, columns: list[str] | None = None) -> pa.Table:
         """Return rows in the order of `ids`: ``id``, ``key``, ``labels`` and metadata.
@@ -183,10 +191,13 @@ class CollectionReader:
         OptionError
             If a column is not there.
         """
-        self._follow()
-        with self._store.frozen():
-            names = ["id", "key", "labels", *self._store.metadata_columns]
-            return self._store.take(ids, names if columns is None else columns)
+
+        def work() -> pa.Table:
+            with self._store.frozen():
+                names = ["id", "key", "labels", *self._store.metadata_columns]
+                return self._store.take(ids, names if columns is None else columns)
+
+        return self._retried(work)
 
     def refresh(self) -> bool:
         """Go to what other processes have committed; tell whether there was something.
@@ -235,13 +246,7 @@ class CollectionReader:
         if to == "onnx":
             export_onnx(self._model_folder, target, overwrite=overwrite)
             return
-        with self._store.frozen():
-            ids, codes = self._store.codes()
-            if to == "npy":
-                columns = self._store.read(["id", "key", "labels", *self._store.metadata_columns])
-                write_arrays(Path(target), self.codebooks, codes, ids, columns)
-                return
-        write_faiss(Path(target), self.codebooks, codes, ids)
+        self._retried(lambda: write_rows(Path(target), self.codebooks, self._store, to))
 
     def verify(self) -> VerifyReport:
         """Read everything, and compare every file with its checksum; nothing is changed."""
@@ -254,8 +259,7 @@ class CollectionReader:
 
     def index(self) -> Index:
         """Return one index over all items, kept in memory until the collection changes."""
-        self._follow()
-        return self._live.merged()
+        return self._retried(lambda: self._live.merged())
 
     def search(
         self,
@@ -286,11 +290,14 @@ class CollectionReader:
         OptionError
             If `k`, `bits` or `where` is not usable.
         """
-        self._follow()
-        features = query_features(
-            query, lambda: self.encoder, self.codebooks, takes_vectors=self._takes_vectors
-        )
-        return self._retried(lambda: self._hits(features, k, bits, where))
+
+        def work() -> Hits:
+            features = query_features(
+                query, lambda: self.encoder, self.codebooks, takes_vectors=self._takes_vectors
+            )
+            return self._hits(features, k, bits, where)
+
+        return self._retried(work)
 
     def _hits(self, features: Float32Array, k: int, bits: int | None, where: str | None) -> Hits:
         answer = Lookup(self._live, self._store, self._kept).answer(features, k, [bits], where)
@@ -298,13 +305,16 @@ class CollectionReader:
         return Hits(result.ids[0], result.scores[0], answer.rows, result.bits)
 
     def _retried(self, work: Callable[[], _T]) -> _T:
-        """Work again at the newest version when the files of this one were removed meanwhile."""
-        try:
-            return work()
-        except FormatError:
-            if not self.refresh():
-                raise
-            return work()
+        """Go to the newest version and work, again when a compaction has removed it meanwhile."""
+        self._follow()
+        while True:
+            store, version = self._store, self._store.version
+            try:
+                return work()
+            except FormatError:
+                self.refresh()
+                if (store, version) == (self._store, self._store.version):
+                    raise
 
     def search_features(
         self,
@@ -315,7 +325,6 @@ class CollectionReader:
         n_threads: int = 1,
     ) -> SearchResult:
         """Find the items nearest to many queries, given as features (Q, D) of the model."""
-        self._follow()
         return self._retried(lambda: self._live.search(features, k, bits, where, n_threads))
 
     @property
@@ -326,10 +335,16 @@ class CollectionReader:
 
     def thumbnails(self, ids: Int64Array) -> list[bytes | None]:
         """Return the JPEG thumbnails of some items; None where none is stored."""
-        if "thumbnail" not in self._store.columns:
-            return [None] * len(ids)
-        pictures: list[bytes | None] = self._store.take(ids, ["thumbnail"])["thumbnail"].to_pylist()
-        return pictures
+
+        def work() -> list[bytes | None]:
+            if "thumbnail" not in self._store.columns:
+                return [None] * len(ids)
+            found: list[bytes | None] = self._store.take(ids, ["thumbnail"])[
+                "thumbnail"
+            ].to_pylist()
+            return found
+
+        return self._retried(work)
 
     def contact_sheet(self, hits: Hits, query: Image.Image | None = None) -> Image.Image:
         """Draw hits as a grid of thumbnails with rank, score, key and labels."""
@@ -396,7 +411,9 @@ class CollectionReader:
 
     def info(self) -> dict[str, Any]:
         """Return what there is to know, as plain JSON values."""
-        self._follow()
+        return self._retried(self._described)
+
+    def _described(self) -> dict[str, Any]:
         return {
             "path": str(self.path),
             "format_version": self._manifest.format_version,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import tempfile
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,28 +22,102 @@ from anybit.collection.creation import (
     take_model,
 )
 from anybit.collection.encoder import EncoderOptions, load_encoder
-from anybit.collection.manifest import Manifest, read_manifest, write_manifest
+from anybit.collection.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    read_manifest,
+    write_manifest,
+)
 from anybit.collection.migration import Features, MigrateReport, are_prefix, reencode_store
 from anybit.collection.onnx_engine import has_onnx
 from anybit.collection.onnx_export import export_onnx
 from anybit.data import Source
-from anybit.errors import OptionError
-from anybit.store import CodeStore, Folder
+from anybit.errors import FormatError, OptionError
+from anybit.store import REMOVED_PREFIX, CodeStore, Folder, Hold
 from anybit.types import ProgressCallback
 
-__all__ = ["add_onnx_to_folder", "migrate_folder", "remove_replaced"]
+__all__ = [
+    "Target",
+    "add_onnx_to_folder",
+    "migrate_folder",
+    "remove_replaced",
+    "replacement_lock",
+]
+
+_LOG = logging.getLogger(__name__)
+_LOCK = "replacement.lock"
+
+
+@dataclass(frozen=True)
+class Target:
+    """The collection that gets another model.
+
+    Parameters
+    ----------
+    folder : Folder
+    manifest : Manifest
+        As it was read after the lock was taken.
+    store : CodeStore
+        The rows that it names.
+    hold : Hold
+        Of `replacement_lock`.
+    """
+
+    folder: Folder
+    manifest: Manifest
+    store: CodeStore
+    hold: Hold
+
+    def switch(self, manifest: Manifest) -> None:
+        """Make another manifest that of the collection; only while the store is locked.
+
+        Raises
+        ------
+        OptionError
+            If the collection has another manifest than the one that was read: it was replaced.
+        """
+        self.hold.check()
+        if read_manifest(self.folder) != self.manifest:
+            raise OptionError(
+                f"{self.folder.place} must keep its model meanwhile, got another one. "
+                "Run the same command again."
+            )
+        write_manifest(self.folder, manifest)
+
+
+@contextmanager
+def replacement_lock(folder: Folder) -> Iterator[Hold]:
+    """Be the only process that gives a collection another model or removes replaced folders.
+
+    It is held for the whole of a migration and ends with the process. The locks of the stores are
+    others: rows are added and searched meanwhile.
+
+    Raises
+    ------
+    OptionError
+        If the collection cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            try:
+                hold = stack.enter_context(folder.lock(_LOCK, wait=False))
+            except BlockingIOError:
+                _LOG.warning("%s is getting a model from another process: waiting", folder.place)
+                hold = stack.enter_context(folder.lock(_LOCK))
+        except OSError as cause:
+            raise OptionError(f"{folder.place} must be writable: {cause}.") from cause
+        yield hold
 
 
 def migrate_folder(
-    folder: Folder,
-    manifest: Manifest,
-    store: CodeStore,
+    target: Target,
     model: str | Path | SavesPretrained,
     source: Source | None,
     device: str | EncoderOptions,
     progress: ProgressCallback | None,
 ) -> MigrateReport:
     """Encode a collection's items by another model and switch to it; see `Collection.migrate`."""
+    folder, manifest, store = target.folder, target.manifest, target.store
     try:
         name, fingerprint = take_model(folder, model)
     except OSError as cause:
@@ -47,7 +125,7 @@ def migrate_folder(
     old_fingerprint = manifest.model_fingerprint
     if fingerprint == old_fingerprint:
         if has_onnx(folder.local_copy(name)):
-            _switch_to_equal(folder, manifest, store, name)
+            _switch_to_equal(target, name)
         return MigrateReport(store.count(), 0, True, old_fingerprint, fingerprint)
     ours, theirs = folder.local_copy(manifest.model), folder.local_copy(name)
     old, encoder = codebooks_of(read_model_folder(ours)), load_encoder(theirs, device)
@@ -66,27 +144,25 @@ def migrate_folder(
     if is_extended:
         n_encoded = store.extend(
             lambda ids, codes: new.encode_further(features.of(ids), codes),
-            lambda: write_manifest(folder, changed),
+            lambda: target.switch(changed),
             fingerprint,
         )
         return MigrateReport(n_encoded, n_encoded, True, old_fingerprint, fingerprint)
-    changed = replace(changed, items=f"{ITEMS_PREFIX}{fingerprint[:12]}.lance")
-    draft = _draft_store(folder.child(changed.items), changed)
+    changed = replace(changed, items=_items_name(manifest.items, fingerprint))
+    draft = _draft_store(folder, changed)
     store.refresh()
     version = store.version
     n_encoded = reencode_store(store, draft, features, new, progress)
     with store.locked():
         if store.version != version:
             n_encoded += reencode_store(store, draft, features, new)  # what came meanwhile
-        write_manifest(folder, changed)
-        store.retire()
+        target.switch(changed)
     return MigrateReport(draft.count(), n_encoded, False, old_fingerprint, fingerprint)
 
 
-def add_onnx_to_folder(
-    folder: Folder, manifest: Manifest, store: CodeStore, *, overwrite: bool
-) -> None:
+def add_onnx_to_folder(target: Target, *, overwrite: bool) -> None:
     """Give a collection's model an ONNX graph; see `Collection.add_onnx`."""
+    folder, manifest = target.folder, target.manifest
     ours = folder.local_copy(manifest.model)
     if has_onnx(ours) and not overwrite:
         raise OptionError(
@@ -98,23 +174,18 @@ def add_onnx_to_folder(
         export_onnx(ours, made)
         try:
             name, _ = take_model(folder, made)
-            _switch_to_equal(folder, manifest, store, name)
+            _switch_to_equal(target, name)
         except OSError as cause:
             raise OptionError(f"{folder.place} must be writable: {cause}.") from cause
 
 
-def _switch_to_equal(folder: Folder, manifest: Manifest, store: CodeStore, name: str) -> None:
+def _switch_to_equal(target: Target, name: str) -> None:
     """Point a collection to another copy of its model; processes that have it open follow."""
-    if name == manifest.model:
+    if name == target.manifest.model:
         return
-    with store.locked():
-        if read_manifest(folder) != manifest:
-            raise OptionError(
-                f"{folder.place} must keep its model meanwhile, got another one. "
-                "Run the same command again."
-            )
-        changed = replace(manifest, model=name, format_version=Manifest.format_version)
-        write_manifest(folder, changed)
+    with target.store.locked():
+        changed = replace(target.manifest, model=name, format_version=Manifest.format_version)
+        target.switch(changed)
 
 
 def _have_one_network(old: Path, new: Path) -> bool:
@@ -142,26 +213,63 @@ def _network_tensors(folder: ModelFolder) -> dict[str, Any]:
     }
 
 
+def _items_name(replaced: str, fingerprint: str) -> str:
+    """Name the rows that a model makes of those in a folder.
+
+    A migration that is run again finds its draft. As the name depends on all rows before, it is
+    never that of rows which a collection has had, which may be out of date.
+    """
+    history = hashlib.sha256(f"{replaced} {fingerprint}".encode()).hexdigest()[:8]
+    return f"{ITEMS_PREFIX}{fingerprint[:12]}-{history}.lance"
+
+
 def _draft_store(folder: Folder, manifest: Manifest) -> CodeStore:
     """Open the store of a migration that was interrupted, or make one."""
-    fingerprint = manifest.model_fingerprint
-    if not folder.is_there():
-        return CodeStore.create(folder.place, manifest.n_levels, manifest.n_codewords, fingerprint)
-    draft = CodeStore.open(folder.place, n_levels=manifest.n_levels, model_fingerprint=fingerprint)
-    with draft.locked():
-        draft.upgrade(fingerprint)
-    return draft
+    draft_folder, fingerprint = folder.child(manifest.items), manifest.model_fingerprint
+    shape = (manifest.n_levels, manifest.n_codewords)
+    if draft_folder.is_there():
+        try:
+            draft = CodeStore.open(
+                draft_folder.place, n_levels=shape[0], model_fingerprint=fingerprint
+            )
+            with draft.locked():  # compares all files
+                draft.upgrade(fingerprint)
+            return draft
+        except FormatError as cause:  # its process was killed while it made the store
+            _LOG.warning("%s: the draft of a migration is made again: %s", folder.place, cause)
+            folder.remove([manifest.items])
+    return CodeStore.create(draft_folder.place, *shape, fingerprint)
 
 
-def remove_replaced(folder: Folder, manifest: Manifest, kept_s: float) -> None:
-    """Remove models and rows that were replaced more than `kept_s` seconds ago."""
-    if read_manifest(folder) != manifest:
-        return
-    known, now = {manifest.model, manifest.items}, datetime.now(UTC).replace(tzinfo=None)
+def remove_replaced(folder: Folder, kept_s: float) -> None:
+    """Remove models and rows that were replaced more than `kept_s` seconds ago.
+
+    What a running migration writes is in the folder before ``collection.json`` names it, and looks
+    replaced. So nothing is removed then.
+    """
+    try:
+        with folder.lock(_LOCK, wait=False) as hold:
+            _remove_replaced(folder, kept_s, hold)
+    except BlockingIOError:
+        _LOG.info("%s is getting another model: replaced folders stay", folder.place)
+    except OSError as cause:
+        raise OptionError(f"{folder.place} must be writable: {cause}.") from cause
+
+
+def _remove_replaced(folder: Folder, kept_s: float, hold: Hold) -> None:
+    manifest, now = read_manifest(folder), datetime.now(UTC).replace(tzinfo=None)
+    known = {manifest.model, manifest.items}
+    switched_at = folder.changed_at(MANIFEST_NAME)
     for name in folder.names():
+        if name.startswith((REMOVED_PREFIX, f".{MODEL_PREFIX}")):  # of a process that was killed
+            folder.remove([name])
+            continue
         of = name.removesuffix(".index")
         is_replaced = of in ("model", "items.lance") or of.startswith((MODEL_PREFIX, ITEMS_PREFIX))
         if not is_replaced or of in known:
             continue
-        if (now - folder.changed_at(name)).total_seconds() >= kept_s:
+        # A copy of a model has the times of its original: it may look much older than it is.
+        changed_at = max(switched_at, folder.changed_at(name))
+        if (now - changed_at).total_seconds() >= kept_s:
+            hold.check()
             folder.remove([name])

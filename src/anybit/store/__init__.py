@@ -2,7 +2,7 @@
 
 from anybit.store.code_columns import level_columns
 from anybit.store.code_store import CodeStore
-from anybit.store.folders import Folder, LocalFolder, open_folder
+from anybit.store.folders import REMOVED_PREFIX, Folder, Hold, LocalFolder, open_folder
 from anybit.store.reports import (
     CompactReport,
     FragmentCodes,
@@ -14,11 +14,13 @@ from anybit.store.schema import FORMAT_VERSION, RESERVED_COLUMNS, free_column_na
 
 __all__ = [
     "FORMAT_VERSION",
+    "REMOVED_PREFIX",
     "RESERVED_COLUMNS",
     "CodeStore",
     "CompactReport",
     "Folder",
     "FragmentCodes",
+    "Hold",
     "LocalFolder",
     "UpsertCounts",
     "VerifyReport",

@@ -71,12 +71,20 @@ class ChecksumLog:
 
     def refresh(self) -> None:
         """Read the records that were written since the last time."""
+        while not self._has_read_all():
+            continue
+
+    def _has_read_all(self) -> bool:
+        """Read further records; tell whether none was merged into another one meanwhile."""
         listed = sorted(self._dataset.names(_FOLDER))
         names = [one for one in listed if one.endswith(".json") and one not in self._read]
         if not names:
-            return
-        with ThreadPoolExecutor(min(len(names), self._dataset.n_parallel)) as pool:
-            contents = pool.map(self._content_of, names)
+            return True
+        if len(names) == 1:  # the usual case when following a writer: no threads for it
+            contents = [self._content_of(names[0])]
+        else:
+            with ThreadPoolExecutor(min(len(names), self._dataset.n_parallel)) as pool:
+                contents = list(pool.map(self._content_of, names))
         for name, content in zip(names, contents, strict=True):
             if content is None:
                 continue
@@ -86,11 +94,12 @@ class ChecksumLog:
                 self.damages.append(Damage(f"{_FOLDER}/{name}", "is damaged"))
             else:
                 self._known.update(files)
+        return None not in contents
 
     def _content_of(self, name: str) -> bytes | None:
         try:
             return self._dataset.read(f"{_FOLDER}/{name}")
-        except FileNotFoundError:  # put together with others meanwhile, see `compact`
+        except FileNotFoundError:  # merged with others meanwhile, see `compact`
             return None
 
     def ids_of(self, path: str) -> tuple[int, ...] | None:

@@ -15,7 +15,7 @@ from anybit.errors import DataError, OptionError
 from anybit.store.code_columns import is_level_column, level_columns
 from anybit.store.compaction import compact_dataset
 from anybit.store.dataset import Dataset
-from anybit.store.extension import extend_dataset, name_models
+from anybit.store.extension import drop_levels, extend_dataset, name_models
 from anybit.store.folders import open_folder
 from anybit.store.reader import StoreReader
 from anybit.store.reports import CompactReport, UpsertCounts
@@ -107,12 +107,7 @@ class CodeStore(StoreReader):
         if len(rows) == 0:
             return UpsertCounts(0, 0)
         with self._dataset.writing():
-            if self._settings.n_levels > self.n_levels:
-                raise DataError(
-                    f"{self.path} got more levels than the {self.n_levels} of these codes: its "
-                    "model was replaced, or is being. Open the collection again; if that does not "
-                    "help, finish its migration (anybit migrate)."
-                )
+            self._drop_further_levels()
             self._add_columns(rows)
             merge = self._dataset.lance.merge_insert("id")
             merge = merge.when_matched_update_all().when_not_matched_insert_all()
@@ -245,12 +240,20 @@ class CodeStore(StoreReader):
         with self._dataset.writing():
             yield
 
-    def retire(self) -> None:
-        """Refuse to be written from now on: another store takes this one's place.
+    def _drop_further_levels(self) -> None:
+        """Drop the levels that an extension has left which was interrupted; only while `writing`.
 
-        Only while `locked`.
+        One that goes on holds the lock until the collection has its model.
         """
-        self._dataset.retire()
+        if self._settings.n_levels <= self.n_levels:
+            return
+        if self._dataset.is_current is None:
+            raise DataError(
+                f"{self.path} has more levels than the {self.n_levels} of these codes. Open it "
+                "with all of them, or write to its collection."
+            )
+        drop_levels(self._dataset, self.n_levels)
+        self._own_versions.add(self.version)
 
     def _apply(self, transaction: Any, ids: tuple[int, ...] | None = None) -> None:
         self._dataset.apply(transaction, ids)

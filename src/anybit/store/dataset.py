@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from types import ModuleType
@@ -19,7 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from anybit.errors import DataError, DependencyError, FormatError, OptionError
+from anybit.errors import AnybitError, DataError, DependencyError, FormatError, OptionError
 from anybit.store.checksums import ChecksumLog, Damage
 from anybit.store.folders import Folder, Hold
 from anybit.store.schema import format_version_of
@@ -42,9 +42,20 @@ class Dataset:
         The newest when left out; an older one can only be read.
     skip_damaged : bool
         Leave damaged fragments out instead of refusing to read.
+    is_current : callable, optional
+        Tells whether the dataset is still the one to write to; it is called under the lock, before
+        anything is written.
     """
 
-    def __init__(self, folder: Folder, version: int | None = None, *, skip_damaged: bool) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        version: int | None = None,
+        *,
+        skip_damaged: bool,
+        is_current: Callable[[], bool] | None = None,
+    ) -> None:
+        self.is_current = is_current
         self.folder, self.path, self.skip_damaged = folder, folder.place, skip_damaged
         self.log = ChecksumLog(folder)
         self.skipped: dict[int, list[Damage]] = {}  # by number of the fragment
@@ -54,7 +65,6 @@ class Dataset:
         self._hold: Hold | None = None  # while `writing`
         self._looked_s = time.monotonic()
         self.lance: Any = self._open_newest() if version is None else self._open(version)
-        self._check_manifest()
 
     @classmethod
     def create(cls, folder: Folder, schema: pa.Schema) -> Dataset:
@@ -102,21 +112,24 @@ class Dataset:
         if self.log.damages and not self.skip_damaged:
             raise FormatError(f"{self.path} is damaged: {self.log.damages[0]}.")
         recorded = {one for one in self.versions() if _manifest_of(one) in self.log}
-        damages = self.log.damages_of(map(_manifest_of, recorded))
+        found = self.log.damages_of(map(_manifest_of, recorded))
+        there = set(self.versions())  # those that a compaction has removed meanwhile are none
+        damages = [one for one in found if _version_of(one.path) in there]
         if damages and not self.skip_damaged:
             raise self._manifest_error(_version_of(damages[0].path), damages[0].reason)
         lost = {_version_of(one.path) for one in damages}
-        known = [
-            one
-            for one in self.versions()
-            if one not in lost and (one in recorded or self._can_be_opened(one))
-        ]
+        known = [one for one in sorted(there - lost) if one in recorded or self._can_be_opened(one)]
         try:
             times = {one["version"]: one["timestamp"] for one in self.lance.versions()}
-        except (OSError, RuntimeError, ValueError):  # one that was never acknowledged
+        except (OSError, RuntimeError, ValueError):  # one that was never acknowledged, or is gone
             times = {}
-        changed_at = self.folder.changed_at
-        return {one: times.get(one) or changed_at(_manifest_of(one)) for one in known}
+        made_at = {}
+        for one in known:
+            try:
+                made_at[one] = times.get(one) or self.folder.changed_at(_manifest_of(one))
+            except FileNotFoundError:  # removed meanwhile
+                continue
+        return made_at
 
     def _can_be_opened(self, version: int) -> bool:
         """Tell whether a version without a record is one: its writer may have been cut off."""
@@ -138,7 +151,25 @@ class Dataset:
         return _lance().dataset(str(self.path), version=version)
 
     def _open_newest(self) -> Any:
-        """Open the newest version that was acknowledged, or that can be read."""
+        """Open the newest version that was acknowledged, or that can be read.
+
+        What is missing may have been removed by a compaction since the folders were listed. Only
+        what is missing while nothing comes or goes is damaged.
+        """
+        seen = None
+        while True:
+            try:
+                return self._newest_listed()
+            except (AnybitError, OSError, ValueError, RuntimeError):
+                before, seen = seen, self._listed()
+                if seen == before:
+                    raise
+
+    def _listed(self) -> tuple[frozenset[str], frozenset[str]]:
+        names = self.folder.names
+        return frozenset(names("_versions")), frozenset(names("_checksums"))
+
+    def _newest_listed(self) -> Any:
         self.log.refresh()
         versions = sorted(_versions_in(self.folder), reverse=True)
         if not versions:
@@ -186,13 +217,11 @@ class Dataset:
         self.lance = opened
         self._checked.clear()
         self.skipped.clear()
-        self._check_manifest()
 
-    def _check_manifest(self) -> None:
-        self.log.refresh()
-        path = _manifest_of(self.version)
-        if path in self.log and (damages := self.log.damages_of([path])):
-            raise self._manifest_error(self.version, damages[0].reason)
+    def is_removed(self) -> bool:
+        """Tell whether the version that is read is gone, and a newer one has come."""
+        there = _versions_in(self.folder)
+        return self.version not in there and max(there, default=0) > self.version
 
     # --- reading ---
 
@@ -218,6 +247,11 @@ class Dataset:
             return
         paths = {one.fragment_id: _fragment_files(one) for one in fragments}
         found = self.damages_of(paths)
+        if found and self.is_removed():
+            raise FormatError(
+                f"version {self.version} of {self.path} was removed by a compaction. "
+                "Open the newest one."
+            )
         if found and not self.skip_damaged:
             raise damage_error(self, found)
         self.skipped.update(found)
@@ -264,6 +298,8 @@ class Dataset:
         ------
         OptionError
             If the folder cannot be written, or an old version was opened.
+        DataError
+            If another dataset has taken its place.
         FormatError
             If a file is damaged, unless `over_damage`.
         """
@@ -273,10 +309,10 @@ class Dataset:
             )
         try:
             with self.mutex, self.folder.lock(_LOCK) as self._hold:
-                if self.folder.exists(_RETIRED):
+                if self.is_current is not None and not self.is_current():
                     raise DataError(
                         f"{self.path} was replaced when the collection got another model. "
-                        "Open the collection again."
+                        "Open the collection again; the same command, run again, continues."
                     )
                 self.refresh()
                 self._settle()
@@ -292,6 +328,8 @@ class Dataset:
 
     def _settle(self) -> None:
         """Finish what a writer that was killed has left: a commit without a record."""
+        if self.folder.exists(_RETIRED):  # of an earlier release, see docs/collection-format.md
+            self.folder.remove([_RETIRED])
         for version in _versions_in(self.folder):
             if version > self.version:  # it could not be read, and blocks the next commit
                 self.folder.move(_manifest_of(version), _aside(version))
@@ -324,10 +362,6 @@ class Dataset:
         """Raise OSError if another process may write by now; call it before every commit."""
         if self._hold is not None:
             self._hold.check()
-
-    def retire(self) -> None:
-        """Refuse all writing from now on; only while `writing`."""
-        self.folder.write(_RETIRED, b"")
 
     def committed(self, made: Any) -> None:
         """Acknowledge a version that was committed; only while `writing`."""

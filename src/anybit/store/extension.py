@@ -12,7 +12,7 @@ from anybit.store.dataset import Dataset
 from anybit.store.schema import settings_metadata, settings_of
 from anybit.types import Int64Array, UInt8Array
 
-__all__ = ["extend_dataset", "name_models"]
+__all__ = ["drop_levels", "extend_dataset", "name_models"]
 
 
 def name_models(dataset: Dataset, models: dict[str, int]) -> None:
@@ -21,6 +21,28 @@ def name_models(dataset: Dataset, models: dict[str, int]) -> None:
     dataset.check_lock()
     newest.update_schema_metadata(settings_metadata(models))
     dataset.committed(newest)
+
+
+def drop_levels(dataset: Dataset, n_levels: int) -> dict[str, int]:
+    """Drop what an interrupted extension has left after the first levels; while `writing`.
+
+    Returns
+    -------
+    dict of str to int
+        The models that are named in the store now, and the number of their levels.
+    """
+    settings = settings_of(dataset.lance.schema, str(dataset.path))
+    models = {name: count for name, count in (settings.models or {}).items() if count <= n_levels}
+    if models != (settings.models or {}):  # an extension that never got into use
+        name_models(dataset, models)
+    kept = {one.name for one in settings.code_columns if one.first_level < n_levels}
+    left = [one for one in dataset.lance.schema.names if is_level_column(one) and one not in kept]
+    if left:
+        newest = dataset.lance
+        dataset.check_lock()
+        newest.drop_columns(left)
+        dataset.committed(newest)
+    return models
 
 
 def extend_dataset(
@@ -46,16 +68,7 @@ def extend_dataset(
     settings = settings_of(dataset.lance.schema, str(dataset.path))
     if settings.models is None:
         raise OptionError(f"{dataset.path} must be upgraded before it is extended.")
-    models = {name: count for name, count in settings.models.items() if count <= n_levels}
-    if models != settings.models:  # an extension that never got into use
-        name_models(dataset, models)
-    kept = {one.name for one in settings.code_columns if one.first_level < n_levels}
-    left = [one for one in dataset.lance.schema.names if is_level_column(one) and one not in kept]
-    if left:
-        newest = dataset.lance
-        dataset.check_lock()
-        newest.drop_columns(left)
-        dataset.committed(newest)
+    models = drop_levels(dataset, n_levels)
     added = columns_of_levels(range(n_levels, n_levels + further.n_levels), further.n_codewords)
     packed = [
         one.pack(further.planes[one.first_level - n_levels :][: one.n_levels]) for one in added

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -25,6 +25,8 @@ __all__ = ["StoreReader"]
 
 # Ids of one IN (...) filter; longer lists are read in several scans.
 _IDS_PER_FILTER = 2_000
+# A compaction may remove the version that is being verified; then the newest one is.
+_VERIFY_TRIES = 20
 
 
 class StoreReader:
@@ -55,6 +57,7 @@ class StoreReader:
         n_levels: int | None = None,
         model_fingerprint: str | None = None,
         skip_damaged: bool = False,
+        is_current: Callable[[], bool] | None = None,
     ) -> Self:
         """Open a store.
 
@@ -71,6 +74,9 @@ class StoreReader:
             tell.
         skip_damaged : bool
             Leave the rows of damaged files out, where reading them is refused otherwise.
+        is_current : callable, optional
+            Tells whether the store is still the one to write to. It is called before each commit
+            while all other writers are locked out; where it is false nothing is written.
 
         Raises
         ------
@@ -85,7 +91,8 @@ class StoreReader:
         try:
             if not folder.is_there():
                 raise FormatError(f"{source} must be a store, got no such folder.")
-            store = cls(Dataset(folder, version, skip_damaged=skip_damaged))
+            dataset = Dataset(folder, version, skip_damaged=skip_damaged, is_current=is_current)
+            store = cls(dataset)
         except (OSError, ValueError) as cause:
             if isinstance(cause, AnybitError):
                 raise
@@ -190,20 +197,32 @@ class StoreReader:
     @property
     def oldest_version(self) -> int:
         """Number of the oldest version that is there."""
-        return self._dataset.versions()[0]
+        return min(self._dataset.versions(), default=self.version)
 
     def count(self, where: str | None = None) -> int:
         """Return the number of rows, or of those that a SQL condition selects."""
         if where is not None:
             return len(self.ids(where))
-        if self._dataset.skip_damaged:
-            return sum(one.count_rows() for one in self._dataset.fragments())
-        return int(self._dataset.lance.count_rows())
+        try:
+            if self._dataset.skip_damaged:
+                return sum(one.count_rows() for one in self._dataset.fragments())
+            return int(self._dataset.lance.count_rows())
+        except (OSError, RuntimeError, ValueError) as cause:
+            if isinstance(cause, AnybitError):
+                raise
+            raise FormatError(f"{self.path} cannot be read: {cause}") from cause
 
     def verify(self) -> VerifyReport:
         """Read every file of the newest version and compare it; nothing is changed."""
-        self.refresh()
-        return verify_dataset(self._dataset)
+        for _ in range(_VERIFY_TRIES):
+            self.refresh()
+            report = verify_dataset(self._dataset)
+            if report.is_intact or not self._dataset.is_removed():
+                return report
+        raise FormatError(
+            f"{self.path} is written so often that no version stays while it is read. "
+            "Verify it again when less is written."
+        )
 
     def ids(self, where: str | None = None) -> Int64Array:
         """Return the ids, or those that a SQL condition selects, in no particular order."""

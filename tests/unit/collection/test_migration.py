@@ -60,7 +60,7 @@ def test_another_model_encodes_everything_again(shop, tmp_path, vectors):
 
 def test_codes_of_the_old_model_are_refused_afterwards(shop, tmp_path):
     codes, old = shop.index().codes, shop.model_fingerprint
-    store = CodeStore.open(shop.path / "items.lance")
+    store = Collection.open(shop.path)._store
     rows = store.read(["id", "level_00", "level_01", "level_02"])
     shop.migrate(model(tmp_path / "new", seed=7), tmp_path / "x.npz")
     with pytest.raises(DataError, match="must come from the model"):
@@ -114,10 +114,36 @@ def test_an_extension_that_did_not_end_is_read_as_before_and_goes_on(
             shop.migrate(model(tmp_path / "longer", 5), tmp_path / "x.npz")
     opened = Collection.open(shop.path)
     np.testing.assert_array_equal(opened.index().codes.planes, first)
-    with pytest.raises(DataError, match="finish its migration"):
-        opened.add(tmp_path / "x.npz")
     assert opened.migrate(tmp_path / "longer", tmp_path / "x.npz").is_extended
     np.testing.assert_array_equal(opened.index().codes.planes, expected_planes(shop.path, vectors))
+
+
+def test_an_extension_that_did_not_end_does_not_keep_writers_out(
+    shop, tmp_path, vectors, monkeypatch
+):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("anybit.collection.replacement.write_manifest", killed)
+        with pytest.raises(KeyboardInterrupt):
+            shop.migrate(model(tmp_path / "longer", 5), tmp_path / "x.npz")
+    assert CodeStore.open(shop.path / "items.lance").n_levels == 5
+    opened = Collection.open(shop.path)
+    store = CodeStore.open(shop.path / "items.lance", n_levels=3)
+    rows = store.read(["id", "level_00", "level_01", "level_02"])
+    with pytest.raises(DataError, match="has more levels than the 3"):
+        store.upsert(rows)
+    opened.add(tmp_path / "x.npz")  # brings back the one that was deleted
+    assert CodeStore.open(shop.path / "items.lance").n_levels == 3
+    np.testing.assert_array_equal(
+        Collection.open(shop.path).index().codes.planes, opened.codebooks.encode(vectors).planes
+    )
+    assert opened.migrate(tmp_path / "longer", tmp_path / "x.npz").n_encoded == 300
+    np.testing.assert_array_equal(
+        Collection.open(shop.path).index().codes.planes, opened.codebooks.encode(vectors).planes
+    )
+    assert opened.verify().is_intact
 
 
 def test_an_interrupted_migration_goes_on_where_it_was(shop, tmp_path, monkeypatch):
@@ -160,9 +186,9 @@ def test_replaced_folders_go_when_they_are_old_enough(shop, tmp_path):
     shop.compact()
     assert (shop.path / "items.lance").is_dir()
     shop.compact(kept_s=0)
+    manifest = shop._manifest
     left = sorted(path.name for path in shop.path.iterdir())
-    fingerprint = shop.model_fingerprint[:12]
-    assert left == ["collection.json", f"items-{fingerprint}.lance", f"model-{fingerprint}"]
+    assert left == ["collection.json", manifest.items, manifest.model, "replacement.lock"]
     assert len(Collection.open(shop.path)) == 299
 
 

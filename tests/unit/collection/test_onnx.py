@@ -16,7 +16,7 @@ from anybit.codes import ModelFolder, read_model_folder, write_model_folder
 from anybit.collection import Collection, EncoderOptions, Engine, export_model, load_encoder
 from anybit.collection.onnx_engine import OnnxFacts, OnnxSession, onnx_files, read_onnx
 from anybit.collection.onnx_export import _check_same
-from anybit.collection.replacement import _switch_to_equal
+from anybit.collection.replacement import Target, _switch_to_equal, replacement_lock
 from anybit.data import Preprocessor
 from anybit.errors import DependencyError, FormatError, OptionError, ShapeError
 from anybit.models import (
@@ -385,8 +385,10 @@ def test_a_model_that_was_replaced_meanwhile_stays(model, tmp_path):
     shop = Collection.create(tmp_path / "shop", model)
     before = shop._manifest
     shop.migrate(tmp_path / "other")
-    with pytest.raises(OptionError, match="must keep its model meanwhile"):
-        _switch_to_equal(shop._folder, before, shop._store, "model-x")
+    with replacement_lock(shop._folder) as hold:
+        target = Target(shop._folder, before, shop._store, hold)
+        with pytest.raises(OptionError, match="must keep its model meanwhile"):
+            _switch_to_equal(target, "model-x")
     assert Collection.open(tmp_path / "shop").model_fingerprint == shop.model_fingerprint
 
 

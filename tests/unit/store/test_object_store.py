@@ -211,12 +211,20 @@ def test_a_commit_that_its_writer_could_not_acknowledge_is_taken_up(store, monke
     assert again.verify().damages == ()
 
 
-def test_a_retired_store_is_not_written(store):
-    other = CodeStore.open(store.path)
-    with store.locked():
-        store.retire()
-    with pytest.raises(DataError, match="was replaced"):
-        other.upsert(_rows([9]))
+def test_a_store_that_is_not_current_any_more_is_not_written(store):
+    is_current = [True, False]  # the second time that it is looked at it is not
+    other = CodeStore.open(store.path, is_current=lambda: is_current.pop(0))
+    other.upsert(_rows([9]))
+    with pytest.raises(DataError, match=r"was replaced.*same command, run again, continues"):
+        other.upsert(_rows([10]))
+    assert _ids(CodeStore.open(store.path)) == [*ROWS, 9]
+
+
+def test_the_marker_of_an_earlier_release_is_not_obeyed(store):
+    open_folder(store.path).write("_checksums/retired", b"")
+    CodeStore.open(store.path, is_current=lambda: True).upsert(_rows([9]))
+    assert not open_folder(store.path).exists("_checksums/retired")
+    assert _ids(CodeStore.open(store.path)) == [*ROWS, 9]
 
 
 # --- the folder ---

@@ -1,7 +1,7 @@
 """Where files lie: a folder of this machine, or a prefix of an object store."""
 
 from anybit.store.folders.base import Checksum, Folder, Hold
-from anybit.store.folders.local import LocalFolder
+from anybit.store.folders.local import REMOVED_PREFIX, LocalFolder
 from anybit.store.folders.opening import open_folder
 
-__all__ = ["Checksum", "Folder", "Hold", "LocalFolder", "open_folder"]
+__all__ = ["REMOVED_PREFIX", "Checksum", "Folder", "Hold", "LocalFolder", "open_folder"]

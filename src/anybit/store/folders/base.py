@@ -99,7 +99,10 @@ class Folder(Protocol):
         """Write a file: whole or not at all, and it survives a power cut."""
 
     def take_in(self, source: Path, name: str) -> None:
-        """Copy a folder of this machine to `name`, unless it is there; it survives a power cut."""
+        """Copy a folder of this machine to `name`; it survives a power cut.
+
+        A folder that is there with the same files stays; one that is incomplete is replaced.
+        """
 
     def settle(self, names: Iterable[str] = ()) -> None:
         """Wait until files that others wrote survive a power cut; without names, this folder."""
@@ -108,7 +111,10 @@ class Folder(Protocol):
         """Give a file another name; durable."""
 
     def remove(self, names: Iterable[str]) -> None:
-        """Delete files and folders with all that is in them; missing ones are no error."""
+        """Delete files and folders with all that is in them; missing ones are no error.
+
+        On a disk a folder is gone at once: none is left with some of its files.
+        """
 
     def local_copy(self, name: str) -> Path:
         """Return a folder of this machine with the files of a folder that is never changed."""
@@ -116,5 +122,8 @@ class Folder(Protocol):
     def cache_file(self, name: str) -> Path:
         """Return where this machine keeps what can be made again, `name` is never used twice."""
 
-    def lock(self, name: str) -> AbstractContextManager[Hold]:
-        """Hold a lock file; others wait. It frees itself when its holder dies."""
+    def lock(self, name: str, *, wait: bool = True) -> AbstractContextManager[Hold]:
+        """Hold a lock file; others wait. It frees itself when its holder dies.
+
+        Without `wait`, BlockingIOError is raised where another one holds it.
+        """

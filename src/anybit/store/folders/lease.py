@@ -46,11 +46,22 @@ class Lease:
         Its URL, for messages.
     lease_s : float, optional
         How long after its last sign of life a holder counts as dead; `LEASE_S` when left out.
+    wait : bool
+        Wait while another one holds the lock.
     """
 
-    def __init__(self, store: Any, name: str, place: str, lease_s: float | None = None) -> None:
+    def __init__(
+        self,
+        store: Any,
+        name: str,
+        place: str,
+        lease_s: float | None = None,
+        *,
+        wait: bool = True,
+    ) -> None:
         self._store, self._name, self._place = store, name, place
         self._lease_s = LEASE_S if lease_s is None else lease_s
+        self._wait = wait
         self._owner = uuid.uuid4().hex
         self._tag: str | None = None
         self._renewed_s = 0.0
@@ -62,6 +73,8 @@ class Lease:
 
         Raises
         ------
+        BlockingIOError
+            If another one holds it and this one does not wait.
         OSError
             If the object store cannot be reached or written.
         """
@@ -74,6 +87,8 @@ class Lease:
                 is_dead = time.monotonic() - since_s > self._lease_s
                 if (not is_held or is_dead) and self._take(found):
                     break
+                if not self._wait:
+                    raise BlockingIOError(f"{self._place} is held by another process")
                 time.sleep(pause_s * random.uniform(0.5, 1.5))
                 pause_s = min(1.5 * pause_s, 0.5)
         except BaseError as cause:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import filecmp
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,7 +17,10 @@ from pathlib import Path
 from anybit.codes import replace_file
 from anybit.store.folders.base import Checksum, Hold, checksum_of_parts
 
-__all__ = ["LocalFolder", "sync_folder", "sync_tree"]
+__all__ = ["REMOVED_PREFIX", "LocalFolder", "sync_folder", "sync_tree"]
+
+# Of folders that are being removed; what a killed process has left is removed by `compact`.
+REMOVED_PREFIX = ".removed-"
 
 _CHUNK_BYTES = 1 << 20
 
@@ -68,8 +73,10 @@ class LocalFolder:
         return (self.place / name).stat().st_size
 
     def changed_at(self, name: str) -> datetime:
-        """Return when a file was last written, or the names in a folder changed."""
-        seconds = (self.place / name).stat().st_mtime
+        """Return when a file, or any file of a folder, was last written; UTC, no time zone."""
+        path = self.place / name
+        facts = [path.stat(), *_facts_below(path)]
+        seconds = max(one.st_mtime for one in facts)
         return datetime.fromtimestamp(seconds, tz=UTC).replace(tzinfo=None)
 
     def stamp_of(self, name: str) -> Hashable | None:
@@ -78,17 +85,11 @@ class LocalFolder:
             facts = (self.place / name).stat()
         except OSError:
             return None
-        return facts.st_ino, facts.st_mtime_ns
+        return facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
 
     def total_bytes(self) -> int:
         """Return the bytes of all files below."""
-        total = 0
-        for path in self.place.rglob("*"):
-            try:
-                total += path.stat().st_size if path.is_file() else 0
-            except FileNotFoundError:  # removed meanwhile
-                continue
-        return total
+        return sum(one.st_size for one in _facts_below(self.place) if stat.S_ISREG(one.st_mode))
 
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
@@ -106,14 +107,18 @@ class LocalFolder:
         replace_file(path, content)
 
     def take_in(self, source: Path, name: str) -> None:
-        """Copy a folder of this machine to `name`, unless it is there; it survives a power cut."""
-        if (self.place / name).exists():
+        """Copy a folder of this machine to `name`; it survives a power cut.
+
+        A folder that is there with the same files stays; one that is incomplete is replaced.
+        """
+        if _have_same_files(source, self.place / name):
             return
         draft = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=self.place))
         try:
             shutil.copytree(source, draft, dirs_exist_ok=True)
             draft.chmod(0o755)
             sync_tree(draft)
+            self.remove([name])
             os.rename(draft, self.place / name)
             sync_folder(self.place)
         finally:
@@ -134,10 +139,15 @@ class LocalFolder:
             sync_folder(folder)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Delete files and folders with all that is in them; missing ones are no error."""
+        """Delete files and folders with all that is in them; missing ones are no error.
+
+        A folder gets a hidden name first: a process that is killed leaves no half of it behind.
+        """
         for path in [self.place / name for name in names]:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
+            if path.is_dir() and not path.is_symlink():
+                gone = Path(tempfile.mkdtemp(prefix=REMOVED_PREFIX, dir=path.parent))
+                os.replace(path, gone)
+                shutil.rmtree(gone, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
 
@@ -150,16 +160,40 @@ class LocalFolder:
         return self.place / name
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[Hold]:
-        """Hold a lock file; other processes and threads wait. The system frees it when we die."""
+    def lock(self, name: str, *, wait: bool = True) -> Iterator[Hold]:
+        """Hold a lock file; other processes and threads wait. The system frees it when we die.
+
+        Without `wait`, BlockingIOError is raised where another one holds it.
+        """
         path = self.place / name
         path.parent.mkdir(exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             yield _Flock()
         finally:
             os.close(descriptor)
+
+
+def _facts_below(folder: Path) -> Iterator[os.stat_result]:
+    """Yield what the system knows of all files and folders below; those removed meanwhile not."""
+    for root, names, files in os.walk(folder):
+        for name in (*names, *files):
+            try:
+                yield os.stat(os.path.join(root, name))
+            except FileNotFoundError:
+                continue
+
+
+def _have_same_files(source: Path, target: Path) -> bool:
+    """Tell whether a folder holds the files of another one, by content."""
+    files = [path.relative_to(source) for path in source.rglob("*") if path.is_file()]
+    try:
+        return target.is_dir() and all(
+            filecmp.cmp(source / one, target / one, shallow=False) for one in files
+        )
+    except OSError:
+        return False
 
 
 def sync_folder(path: Path) -> None:

@@ -117,7 +117,7 @@ class ObjectFolder:
             obstore.put(self._store, name, content)
 
     def take_in(self, source: Path, name: str) -> None:
-        """Copy a folder of this machine to `name`, unless it is there."""
+        """Copy a folder of this machine to `name`; files that are there already stay."""
         files = sorted(path for path in source.rglob("*") if path.is_file())
         if {str(path.relative_to(source)) for path in files} <= set(self.names(name)):
             return
@@ -171,9 +171,12 @@ class ObjectFolder:
         folder.mkdir(parents=True, exist_ok=True)
         return folder / name
 
-    def lock(self, name: str) -> AbstractContextManager[Hold]:
-        """Hold a lease on an object; others wait. It ends by itself when its holder dies."""
-        return Lease(self._store, name, f"{self.place}/{name}")
+    def lock(self, name: str, *, wait: bool = True) -> AbstractContextManager[Hold]:
+        """Hold a lease on an object; others wait. It ends by itself when its holder dies.
+
+        Without `wait`, BlockingIOError is raised where another one holds it, or died lately.
+        """
+        return Lease(self._store, name, f"{self.place}/{name}", wait=wait)
 
     def _head(self, name: str) -> Any:
         with _plain_errors(f"{self.place}/{name}"):
