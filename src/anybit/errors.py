@@ -5,10 +5,12 @@
     AnybitError
     ├── ShapeError      (also ValueError)   an array has the wrong rank or size
     ├── OptionError     (also ValueError)   an option is out of range or contradicts another
+    │   └── FilterError                     the text of a filter cannot be understood
     ├── DTypeError      (also TypeError)    an array or argument has the wrong type
     ├── NotTrainedError                     a model is used before it has codebooks
     ├── FormatError                         a file is damaged, foreign or of another version
     ├── DataError                           a source, its labels or its vectors cannot be used
+    ├── TimeLimitError                      a filter took longer than it may
     └── DependencyError                     an optional package is missing
 
 A message says what was required, what came, and the cure.
@@ -21,10 +23,12 @@ __all__ = [
     "DTypeError",
     "DataError",
     "DependencyError",
+    "FilterError",
     "FormatError",
     "NotTrainedError",
     "OptionError",
     "ShapeError",
+    "TimeLimitError",
 ]
 
 
@@ -38,6 +42,24 @@ class ShapeError(AnybitError, ValueError):
 
 class OptionError(AnybitError, ValueError):
     """An option is out of range or contradicts another one."""
+
+
+class FilterError(OptionError):
+    """The text of a filter cannot be understood.
+
+    Parameters
+    ----------
+    message : str
+        What was required and what came.
+    cure : str
+        What to do; may be empty.
+    position : int
+        Number of the character that does not fit, from 1; 0 if there is none.
+    """
+
+    def __init__(self, message: str, cure: str = "", position: int = 0) -> None:
+        super().__init__(f"{message} {cure}".strip())
+        self.message, self.cure, self.position = message, cure, position
 
 
 class DTypeError(AnybitError, TypeError):
@@ -54,6 +76,10 @@ class FormatError(AnybitError):
 
 class DataError(AnybitError):
     """A source, its labels or its vectors cannot be used."""
+
+
+class TimeLimitError(AnybitError):
+    """A filter took longer than it may."""
 
 
 class DependencyError(AnybitError):

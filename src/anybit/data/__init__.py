@@ -1,7 +1,14 @@
-"""Sources of images and vectors, their labels, preprocessing and splits."""
+"""Sources of images and vectors, their labels, preprocessing, splits, and filters."""
 
 from anybit.data.bad_items import BadItem, BadItems
 from anybit.data.decode import DEFAULT_MAX_PIXELS, decode_image
+from anybit.data.filters import (
+    Filter,
+    FilterLimits,
+    column_kind,
+    filterable_columns,
+    parse_filter,
+)
 from anybit.data.labels import Labels
 from anybit.data.path_text import path_text, shown_name, text_path
 from anybit.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessor
@@ -27,6 +34,8 @@ __all__ = [
     "BadItem",
     "BadItems",
     "Batch",
+    "Filter",
+    "FilterLimits",
     "ImageSource",
     "Items",
     "Labels",
@@ -34,9 +43,12 @@ __all__ = [
     "Source",
     "SourceOptions",
     "Split",
+    "column_kind",
     "decode_image",
+    "filterable_columns",
     "hash_keys",
     "open_source",
+    "parse_filter",
     "path_text",
     "shown_name",
     "split_positions",
