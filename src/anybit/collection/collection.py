@@ -198,16 +198,37 @@ class Collection(CollectionReader):
         return AddReport(counts.n_added, counts.n_updated)
 
     def delete(self, ids: Int64Array | None = None, where: str | None = None) -> int:
-        """Delete items, given by ids or by a SQL condition; return how many there were.
+        """Delete items, given by ids, by a filter, or by both; return how many there were.
 
-        Ids that are not there are no error: running the same deletion again is safe.
+        Ids that are not there are no error: running the same deletion again is safe. What the
+        filter selects is determined while no other process can write.
+
+        Parameters
+        ----------
+        ids : ndarray of shape (n,), int64, optional
+        where : str, optional
+            Filter on metadata, such as ``price < 20`` (docs/filters.md). With `ids`, those of them
+            that it selects are deleted.
 
         Raises
         ------
         OptionError
-            If not one of `ids` and `where` is given, or the collection cannot be written.
+            If neither `ids` nor `where` is given, (FilterError) `where` is no filter, or the
+            collection cannot be written.
+        TimeLimitError
+            If evaluating the filter takes longer than `filter_time_limit_s`; nothing is deleted.
+
+        Examples
+        --------
+        ::
+
+            doomed = shop.ids("price > 100")
+            print(f"{len(doomed)} of {shop.count()} items will be deleted")
+            shop.delete(doomed, "price > 100")  # those of them that still cost more than 100
         """
-        return self._with_current_store(lambda: self._store.delete(ids, where))
+        self.refresh()
+        self._condition(where)  # what is refused upgrades nothing
+        return self._with_current_store(lambda: self._store.delete(ids, self._condition(where)))
 
     def drop_damaged(self) -> int:
         """Give up the rows of damaged files for good; return how many there were.

@@ -13,7 +13,7 @@ from anybit.collection.segment import Segment, by_fragment, rows_of
 from anybit.collection.snapshot import read_snapshot, write_snapshot
 from anybit.errors import FormatError
 from anybit.search import Index, SearchResult
-from anybit.store import CodeStore
+from anybit.store import CodeStore, Condition
 from anybit.types import BoolArray, Float32Array, Int64Array
 
 __all__ = ["LiveIndex"]
@@ -33,7 +33,7 @@ class _State:
     version: int = -1
     fragments: dict[int, tuple[str, ...]] = field(default_factory=dict)
     segments: list[Segment] = field(default_factory=list)
-    masks: dict[str, list[BoolArray | None]] = field(default_factory=dict)
+    masks: dict[Condition, list[BoolArray | None]] = field(default_factory=dict)
 
 
 class LiveIndex:
@@ -76,14 +76,14 @@ class LiveIndex:
         features: Float32Array,
         k: int,
         bits: int | None = None,
-        where: str | None = None,
+        where: Condition | None = None,
         n_threads: int = 1,
     ) -> SearchResult:
         """Return the best `k` rows of the newest version, as `Index.search` does."""
         return self.view(where).search(features, k, bits, n_threads)
 
-    def view(self, where: str | None = None) -> IndexView:
-        """Return the newest version, or the rows of it that a SQL condition selects."""
+    def view(self, where: Condition | None = None) -> IndexView:
+        """Return the newest version, or the rows of it that a condition selects."""
         with self._store.frozen():
             state = self._refreshed()
             masks = tuple(self._masks(state, where))
@@ -114,7 +114,7 @@ class LiveIndex:
                 state = self._state = _State(state.version, state.fragments, merged)
             return state.segments[0].index
 
-    def _masks(self, state: _State, where: str | None) -> list[BoolArray | None]:
+    def _masks(self, state: _State, where: Condition | None) -> list[BoolArray | None]:
         """Return which rows of each segment may be found; None for all."""
         if where is None:
             return [one.alive.copy() if one.n_dead else None for one in state.segments]

@@ -9,12 +9,14 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
+from anybit.collection.conditions import compile_condition, condition_columns
 from anybit.collection.index_view import IndexView
 from anybit.collection.kept_rows import KeptRows
 from anybit.collection.live_index import LiveIndex
+from anybit.data import FilterLimits
 from anybit.errors import FormatError
 from anybit.search import SearchResult
-from anybit.store import CodeStore
+from anybit.store import CodeStore, Condition
 from anybit.types import Float32Array, Int64Array, UInt8Array
 
 __all__ = ["Answer", "Lookup"]
@@ -84,12 +86,37 @@ class Lookup:
         """``key``, ``labels`` and the metadata columns."""
         return ["key", "labels", *self._store.metadata_columns]
 
+    @property
+    def filter_columns(self) -> dict[str, pa.DataType]:
+        """Names and types of the columns that a filter may name."""
+        return condition_columns(self._store)
+
+    def condition(
+        self, text: str, limits: FilterLimits | None = None, time_limit_s: float | None = None
+    ) -> Condition:
+        """Return the condition that a filter means (docs/filters.md).
+
+        Parameters
+        ----------
+        text : str
+        limits : FilterLimits, optional
+            The largest text.
+        time_limit_s : float, optional
+            Seconds that evaluating it may take.
+
+        Raises
+        ------
+        FilterError
+            If the text is no filter on `filter_columns`.
+        """
+        return compile_condition(text, self._store, time_limit_s, limits)
+
     def answer(
         self,
         features: Float32Array,
         k: int,
         lengths: Sequence[int | None],
-        where: str | None = None,
+        where: Condition | None = None,
         n_threads: int = 1,
     ) -> Answer:
         """Find the items nearest to one query, at each of some code lengths.
@@ -102,14 +129,16 @@ class Lookup:
         lengths : sequence of int or None
             Code lengths in bits, at least one; None for all of the code. The condition is
             evaluated once for all of them.
-        where : str, optional
-            SQL condition on metadata.
+        where : Condition, optional
+            See `condition`.
         n_threads : int
 
         Raises
         ------
         OptionError
-            If `k`, a length or `where` is not usable.
+            If `k` or a length is not usable.
+        TimeLimitError
+            If evaluating the condition takes longer than it may.
         ShapeError, DataError
             If the features have another dimension, or are not finite.
         """
@@ -151,7 +180,9 @@ class Lookup:
         """
         self._kept.keep(self._store, self.row_columns, max_bytes)
 
-    def _of_one_version(self, work: Callable[[IndexView], _T], where: str | None = None) -> _T:
+    def _of_one_version(
+        self, work: Callable[[IndexView], _T], where: Condition | None = None
+    ) -> _T:
         """Work without a lock while the store stays at the view's version, or else with it."""
         for _ in range(_TRIES):
             try:

@@ -13,7 +13,9 @@ from PIL import Image
 
 from anybit.codes import Codebooks, codebooks_of, read_model_folder
 from anybit.collection.advising import AdviceSources, advise_store
+from anybit.collection.conditions import compile_condition
 from anybit.collection.contact_sheet import draw_contact_sheet
+from anybit.collection.description import describe
 from anybit.collection.encoder import Encoder, EncoderOptions, backbone_name, load_encoder
 from anybit.collection.evaluation_input import gather_input
 from anybit.collection.export import check_export, write_rows
@@ -29,12 +31,13 @@ from anybit.data import Source, open_source
 from anybit.errors import FormatError, ShapeError
 from anybit.evaluation import Advice, AdviceOptions, EvaluationInput
 from anybit.search import Index, SearchResult
-from anybit.store import CodeStore, VerifyReport, VersionInfo, open_folder
+from anybit.store import CodeStore, Condition, VerifyReport, VersionInfo, open_folder
 from anybit.types import Float32Array, Int64Array, ProgressCallback
 
 __all__ = ["CollectionReader"]
 
 _T = TypeVar("_T")
+_FILTER_TIME_LIMIT_S = 60.0
 
 
 class CollectionReader:
@@ -49,6 +52,11 @@ class CollectionReader:
     version : int, optional
     skip_damaged : bool
         See `open`.
+
+    Attributes
+    ----------
+    filter_time_limit_s : float or None
+        Seconds that evaluating one filter (``where``) may take, 60 unless set; None for no limit.
     """
 
     def __init__(
@@ -62,6 +70,7 @@ class CollectionReader:
         self._folder, self.device = open_folder(path), device
         self.path = self._folder.place
         self._version, self._skip_damaged = version, skip_damaged
+        self.filter_time_limit_s: float | None = _FILTER_TIME_LIMIT_S
         self._load()
 
     def _load(self) -> None:
@@ -168,12 +177,18 @@ class CollectionReader:
         return self.count()
 
     def count(self, where: str | None = None) -> int:
-        """Return the number of items, or of those that a SQL condition selects."""
-        return self._retried(lambda: self._store.count(where))
+        """Return the number of items, or of those that a filter selects (docs/filters.md)."""
+        return self._retried(lambda: self._store.count(self._condition(where)))
 
     def ids(self, where: str | None = None) -> Int64Array:
-        """Return the ids (n,) of all items, or of those that a SQL condition selects, ascending."""
-        return self._retried(lambda: np.sort(self._store.ids(where)))
+        """Return the ids (n,) of all items, or of those that a filter selects, ascending."""
+        return self._retried(lambda: np.sort(self._store.ids(self._condition(where))))
+
+    def _condition(self, where: str | None) -> Condition | None:
+        """Return what a filter means for the rows of the version that is read."""
+        if where is None:
+            return None
+        return compile_condition(where, self._store, self.filter_time_limit_s)
 
     def get(self, ids: Int64Array, columns: list[str] | None = None) -> pa.Table:
         """Return rows in the order of `ids`: ``id``, ``key``, ``labels`` and metadata.
@@ -279,7 +294,8 @@ class CollectionReader:
         bits : int, optional
             Code length to compare; all of it when left out.
         where : str, optional
-            SQL condition on metadata, such as ``price < 20``; only items that meet it are found.
+            Filter on metadata, such as ``price < 20`` (docs/filters.md); only items that meet it
+            are found.
 
         Raises
         ------
@@ -288,7 +304,9 @@ class CollectionReader:
         ShapeError
             If the vector has another dimension than the model's.
         OptionError
-            If `k`, `bits` or `where` is not usable.
+            If `k` or `bits` is not usable, or (FilterError) `where` is no filter.
+        TimeLimitError
+            If evaluating the filter takes longer than `filter_time_limit_s`.
         """
 
         def work() -> Hits:
@@ -300,7 +318,8 @@ class CollectionReader:
         return self._retried(work)
 
     def _hits(self, features: Float32Array, k: int, bits: int | None, where: str | None) -> Hits:
-        answer = Lookup(self._live, self._store, self._kept).answer(features, k, [bits], where)
+        lookup = Lookup(self._live, self._store, self._kept)
+        answer = lookup.answer(features, k, [bits], self._condition(where))
         result = answer.results[0]
         return Hits(result.ids[0], result.scores[0], answer.rows, result.bits)
 
@@ -325,7 +344,9 @@ class CollectionReader:
         n_threads: int = 1,
     ) -> SearchResult:
         """Find the items nearest to many queries, given as features (Q, D) of the model."""
-        return self._retried(lambda: self._live.search(features, k, bits, where, n_threads))
+        return self._retried(
+            lambda: self._live.search(features, k, bits, self._condition(where), n_threads)
+        )
 
     @property
     def lookup(self) -> Lookup:
@@ -411,31 +432,11 @@ class CollectionReader:
 
     def info(self) -> dict[str, Any]:
         """Return what there is to know, as plain JSON values."""
-        return self._retried(self._described)
-
-    def _described(self) -> dict[str, Any]:
-        return {
-            "path": str(self.path),
-            "format_version": self._manifest.format_version,
-            "n_items": self._store.count(),
-            "n_labelled": self._store.count("array_length(labels) > 0"),
-            "bits": self.codebooks.bits,
-            "lengths_bits": self.codebooks.lengths(),
-            "n_levels": self._manifest.n_levels,
-            "n_codewords": self._manifest.n_codewords,
-            "dim": self._manifest.dim,
-            "metric": self.codebooks.metric,
-            "method": self.model_config.get("method"),
-            "backbone": backbone_name(self.model_config),
-            "class_names": self.model_config.get("class_names"),
-            "model_fingerprint": self.model_fingerprint,
-            "metadata_columns": self._store.metadata_columns,
-            "has_thumbnails": "thumbnail" in self._store.columns,
-            "has_features": "feature" in self._store.columns,
-            "version": self._store.version,
-            "oldest_version": self._store.oldest_version,
-            "size_bytes": self._folder.total_bytes(),
-        }
+        return self._retried(
+            lambda: describe(
+                self._folder, self._manifest, self._store, self.codebooks, self.model_config
+            )
+        )
 
     def _check_dim(self, source: Source) -> None:
         if source.kind == "vectors" and self._takes_vectors and source.dim != self.codebooks.dim:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from anybit.errors import DataError, FormatError, OptionError
+from anybit.errors import DataError, FormatError, OptionError, TimeLimitError
 from anybit.serve.batching import encode_pixels
+from anybit.serve.client_filter import too_slow
 from anybit.serve.errors import ServeError
 from anybit.serve.schemas import DeletedItems, NewImage, NewItems, NewVector
 from anybit.serve.service import Service
@@ -136,7 +137,9 @@ def delete_items(service: Service, doomed: DeletedItems) -> dict[str, Any]:
         )  # fmt: skip
     ids = None if doomed.ids is None else np.array([int(one) for one in doomed.ids], np.int64)
     try:
-        n_deleted = service.collection.delete(ids, where)
+        n_deleted = service.collection.delete(ids, None if where is None else doomed.where)
+    except TimeLimitError as cause:
+        raise too_slow(cause) from None
     except (OptionError, FormatError):
         raise _cannot_write() from None
     return {"n_deleted": n_deleted, "version": _version(service)}

@@ -146,7 +146,9 @@ class Column(BaseModel):
     """A column that filters may name."""
 
     name: str
-    type: Literal["string", "int", "float", "bool", "timestamp", "list"]
+    type: Literal[
+        "string", "int", "float", "decimal", "bool", "timestamp", "time", "list", "struct"
+    ]
 
 
 class EngineInfo(BaseModel):

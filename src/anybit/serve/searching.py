@@ -10,8 +10,9 @@ import numpy as np
 
 from anybit.codes import Codes
 from anybit.collection import Encoder, Lookup
-from anybit.errors import DataError, OptionError
+from anybit.errors import DataError, OptionError, TimeLimitError
 from anybit.serve.answers import hit_list, overlap_of
+from anybit.serve.client_filter import too_slow
 from anybit.serve.errors import ServeError
 from anybit.serve.schemas import ImageSearch, Search
 from anybit.serve.service import Service
@@ -174,6 +175,8 @@ def _finish(
                 "A filter must be a condition that can be evaluated, this one cannot.",
                 "Write a simpler one, such as price < 20.",
             ) from None
+        except TimeLimitError as cause:
+            raise too_slow(cause) from None
         except DataError:
             raise ServeError(
                 "bad_request", "A vector must be finite and not too large, got another one.",

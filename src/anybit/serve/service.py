@@ -18,11 +18,12 @@ import numpy as np
 from anybit.collection import Collection, Encoder, Lookup
 from anybit.errors import AnybitError, FormatError
 from anybit.serve.batching import ImageBatcher
+from anybit.serve.client_filter import client_condition, filter_columns
 from anybit.serve.decoding import DecodeLimits, DecodePool
 from anybit.serve.errors import ServeError
 from anybit.serve.metrics import Metrics
 from anybit.serve.options import ServeOptions
-from anybit.serve.where import filterable_columns, kind_of, parse_where
+from anybit.store import Condition
 from anybit.types import Float32Array
 
 __all__ = ["Service"]
@@ -42,6 +43,7 @@ class Service:
 
     def __init__(self, collection: Collection, options: ServeOptions) -> None:
         self.collection, self.options, self.metrics = collection, options, Metrics()
+        collection.filter_time_limit_s = options.search_timeout_s
         self.name = Path(str(collection.path)).name.removesuffix(".anybit") or "collection"
         self.state: Literal["loading", "ready", "stopping"] = "loading"
         self._encoder: tuple[str, Encoder] | None = None
@@ -165,7 +167,6 @@ class Service:
     def _describe(self, lookup: Lookup, n_items: int) -> dict[str, Any]:
         codebooks, encoder, options = self.collection.codebooks, self.encoder(), self.options
         schema = lookup.schema
-        names = filterable_columns(schema, ["id", *lookup.row_columns])
         is_labelled = n_items > 0 and self.collection.count("array_length(labels) > 0") > 0
         kinds = ["image", "id", "vector"] if encoder.kind == "images" else ["id", "vector"]
         return {
@@ -181,7 +182,7 @@ class Service:
             "has_thumbnails": "thumbnail" in schema.names,
             "query_kinds": kinds,
             "engine": {"name": encoder.engine.name, "version": encoder.engine.version},
-            "columns": [{"name": name, "type": kind_of(kind)} for name, kind in names.items()],
+            "columns": filter_columns(lookup),
             "class_names": self.collection.model_config.get("class_names"),
             "label_column": "labels" if is_labelled else None,
             "is_writable": options.is_writable,
@@ -192,11 +193,15 @@ class Service:
             },
         }
 
-    def condition(self, lookup: Lookup, where: str | None) -> str | None:
-        """Return a client's filter as SQL; None for none."""
-        if where is None or not where.strip():
-            return None
-        return parse_where(where, filterable_columns(lookup.schema, ["id", *lookup.row_columns]))
+    def condition(self, lookup: Lookup, where: str | None) -> Condition | None:
+        """Return what a client's filter means; None for none.
+
+        Raises
+        ------
+        ServeError
+            ``bad_filter``, if it is no filter or a large one.
+        """
+        return client_condition(lookup, where, self.options.search_timeout_s)
 
     def vector(self, values: list[float]) -> Float32Array:
         """Return a client's vector as a feature (1, D).

@@ -2,6 +2,7 @@
 
 from anybit.store.code_columns import level_columns
 from anybit.store.code_store import CodeStore
+from anybit.store.condition import Condition
 from anybit.store.folders import REMOVED_PREFIX, Folder, Hold, LocalFolder, open_folder
 from anybit.store.reports import (
     CompactReport,
@@ -18,6 +19,7 @@ __all__ = [
     "RESERVED_COLUMNS",
     "CodeStore",
     "CompactReport",
+    "Condition",
     "Folder",
     "FragmentCodes",
     "Hold",

@@ -14,6 +14,7 @@ from anybit.codes import Codes
 from anybit.errors import DataError, OptionError
 from anybit.store.code_columns import is_level_column, level_columns
 from anybit.store.compaction import compact_dataset
+from anybit.store.condition import Condition
 from anybit.store.dataset import Dataset
 from anybit.store.extension import drop_levels, extend_dataset, name_models
 from anybit.store.folders import open_folder
@@ -185,20 +186,31 @@ class CodeStore(StoreReader):
             self._own_versions.add(self.version)
         return len(ids)
 
-    def delete(self, ids: Int64Array | None = None, where: str | None = None) -> int:
-        """Delete rows, given by ids or by a SQL condition; return how many there were. One commit.
+    def delete(self, ids: Int64Array | None = None, where: Condition | None = None) -> int:
+        """Delete rows, given by ids, by a condition, or by both; return how many there were.
 
-        Ids that are not there are no error: they are deleted already.
+        One commit. What a condition selects is read while all other writers wait. Ids that are not
+        there are no error: they are deleted already.
+
+        Parameters
+        ----------
+        ids : ndarray of shape (n,), int64, optional
+        where : Condition, optional
+            With `ids`: those of them that it selects.
 
         Raises
         ------
         OptionError
-            If not one of `ids` and `where` is given, or the store cannot be written.
+            If neither `ids` nor `where` is given, or the store cannot be written.
+        TimeLimitError
+            If evaluating the condition takes longer than it may; nothing is deleted then.
         """
-        if (ids is None) == (where is None):
-            raise OptionError("delete needs either ids or a condition (where), got both or none.")
+        if ids is None and where is None:
+            raise OptionError("delete needs ids or a condition (where), got neither.")
         with self._dataset.writing():
-            chosen = np.unique(self.ids(where) if ids is None else np.asarray(ids, np.int64))
+            chosen = np.unique(np.asarray(self.ids(where) if ids is None else ids, np.int64))
+            if ids is not None and where is not None:
+                chosen = np.intersect1d(chosen, self.ids(where))
             if len(chosen) == 0:
                 return 0
             merge = self._dataset.lance.merge_insert("id").when_matched_delete()

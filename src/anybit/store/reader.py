@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from anybit.codes import Codes
 from anybit.errors import AnybitError, DataError, FormatError, OptionError
 from anybit.store.code_columns import is_level_column, level_columns, unpacked
+from anybit.store.condition import Condition
 from anybit.store.dataset import Dataset
 from anybit.store.folders import open_folder
 from anybit.store.reports import FragmentCodes, VerifyReport, VersionInfo
+from anybit.store.scan import ADDRESS, RowAddresses, RowIds, read_error, scanner_of, select
 from anybit.store.schema import StoreSettings, reserved_columns, settings_of
 from anybit.store.verify import verify_dataset
 from anybit.types import Float32Array, Int64Array, UInt8Array
@@ -199,18 +201,18 @@ class StoreReader:
         """Number of the oldest version that is there."""
         return min(self._dataset.versions(), default=self.version)
 
-    def count(self, where: str | None = None) -> int:
-        """Return the number of rows, or of those that a SQL condition selects."""
+    def count(self, where: Condition | None = None) -> int:
+        """Return the number of rows, or of those that a condition selects."""
         if where is not None:
             return len(self.ids(where))
         try:
             if self._dataset.skip_damaged:
                 return sum(one.count_rows() for one in self._dataset.fragments())
             return int(self._dataset.lance.count_rows())
+        except AnybitError:
+            raise
         except (OSError, RuntimeError, ValueError) as cause:
-            if isinstance(cause, AnybitError):
-                raise
-            raise FormatError(f"{self.path} cannot be read: {cause}") from cause
+            raise read_error(self._dataset, cause) from cause
 
     def verify(self) -> VerifyReport:
         """Read every file of the newest version and compare it; nothing is changed."""
@@ -224,9 +226,17 @@ class StoreReader:
             "Verify it again when less is written."
         )
 
-    def ids(self, where: str | None = None) -> Int64Array:
-        """Return the ids, or those that a SQL condition selects, in no particular order."""
-        return np.asarray(self._read(["id"], where)["id"].to_numpy(), dtype=np.int64)
+    def ids(self, where: Condition | None = None) -> Int64Array:
+        """Return the ids, or those that a condition selects, in no particular order.
+
+        Raises
+        ------
+        TimeLimitError
+            If evaluating the condition takes longer than it may.
+        """
+        if where is None:
+            return np.asarray(self._read(["id"])["id"].to_numpy(), dtype=np.int64)
+        return np.asarray(select(self._dataset, "id", where), dtype=np.int64)
 
     def codes(self, n_levels: int | None = None) -> tuple[Int64Array, Codes]:
         """Return (ids (N,), codes) ordered by id; only the first `n_levels` levels are read."""
@@ -234,7 +244,7 @@ class StoreReader:
         if not 1 <= levels <= self.n_levels:
             raise OptionError(f"n_levels must be from 1 to {self.n_levels}, got {levels}.")
         names = level_columns(levels)
-        table = self._read(["id", *names], None)
+        table = self._read(["id", *names])
         ids = np.asarray(table["id"].to_numpy(), dtype=np.int64)
         planes: UInt8Array = np.empty((levels, len(ids)), dtype=np.uint8)
         order = np.argsort(ids)
@@ -246,7 +256,8 @@ class StoreReader:
         """Return (ids (n,), signatures (n,)) of the rows that have one, ordered by id."""
         if "signature" not in self.columns:
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        table = self._read(["id", "signature"], "signature IS NOT NULL")
+        table = self._read(["id", "signature"])
+        table = table.filter(table["signature"].is_valid())
         order = np.argsort(table["id"].to_numpy())
         return table["id"].to_numpy()[order], table["signature"].to_numpy()[order]
 
@@ -254,7 +265,7 @@ class StoreReader:
         """Return the stored features (N, D) float32 in the order of ids; None if any is missing."""
         if "feature" not in self.columns:
             return None
-        table = self._read(["id", "feature"], None)
+        table = self._read(["id", "feature"])
         if table["feature"].null_count:
             return None
         dim = table.schema.field("feature").type.list_size
@@ -267,9 +278,9 @@ class StoreReader:
             position += len(chunk)
         return features[np.argsort(table["id"].to_numpy())]
 
-    def read(self, columns: list[str], where: str | None = None) -> pa.Table:
+    def read(self, columns: list[str]) -> pa.Table:
         """Return some columns ordered by id."""
-        table = self._read(["id", *[name for name in columns if name != "id"]], where)
+        table = self._read(["id", *[name for name in columns if name != "id"]])
         order = np.argsort(table["id"].to_numpy())
         return table.take(pa.array(order)).select(columns)
 
@@ -291,8 +302,8 @@ class StoreReader:
         schema = pa.schema([self.schema.field(name) for name in names])
         parts = [schema.empty_table().replace_schema_metadata(None)]
         for start in range(0, len(wanted), _IDS_PER_FILTER):
-            condition = _any_of(wanted[start : start + _IDS_PER_FILTER])
-            parts.append(self._read(names, condition).replace_schema_metadata(None))
+            chosen = RowIds(wanted[start : start + _IDS_PER_FILTER])
+            parts.append(self._read(names, chosen).replace_schema_metadata(None))
         table = pa.concat_tables(parts, promote_options="permissive")
         if len(table) != len(wanted):
             absent = np.setdiff1d(wanted, table["id"].to_numpy())
@@ -311,30 +322,38 @@ class StoreReader:
     def fragment_codes(self, numbers: list[int]) -> FragmentCodes:
         """Return the rows of some fragments."""
         names = level_columns(self.n_levels)
-        table = self._read(["id", *names], None, fragments=numbers, with_row_address=True)
+        table = self._read(["id", *names], fragments=numbers, with_row_address=True)
         planes: UInt8Array = np.empty((self.n_levels, len(table)), dtype=np.uint8)
         for level, name in enumerate(names):
             planes[level] = table[name].to_numpy()
         return FragmentCodes(
             np.asarray(table["id"].to_numpy(), dtype=np.int64),
             Codes(planes, self.n_codewords),
-            table["_rowaddr"].to_numpy(),
+            table[ADDRESS].to_numpy(),
         )
 
     def fragment_rows(self, number: int, columns: list[str], limit: int | None = None) -> pa.Table:
         """Return columns, and addresses as ``_rowaddr``, of a fragment's (first) rows."""
-        return self._read(columns, None, fragments=[number], with_row_address=True, limit=limit)
+        return self._read(columns, fragments=[number], with_row_address=True, limit=limit)
 
     def fragment_size(self, number: int) -> int:
         """Return the number of a fragment's rows."""
         return sum(int(one.count_rows()) for one in self._dataset.fragments([number]))
 
     def addresses(
-        self, where: str | None = None, fragments: list[int] | None = None
+        self, where: Condition | None = None, fragments: list[int] | None = None
     ) -> NDArray[np.uint64]:
-        """Return the addresses (see `FragmentCodes`) of rows that are not deleted."""
-        table = self._read([], where, fragments=fragments, with_row_address=True)
-        found: NDArray[np.uint64] = table["_rowaddr"].to_numpy()
+        """Return the addresses (see `FragmentCodes`) of rows that are not deleted.
+
+        Raises
+        ------
+        TimeLimitError
+            If evaluating the condition takes longer than it may.
+        """
+        if where is not None:
+            return np.asarray(select(self._dataset, ADDRESS, where, fragments), dtype=np.uint64)
+        table = self._read([], fragments=fragments, with_row_address=True)
+        found: NDArray[np.uint64] = table[ADDRESS].to_numpy()
         return found
 
     def take_at(self, addresses: NDArray[np.uint64], columns: list[str]) -> pa.Table:
@@ -342,20 +361,19 @@ class StoreReader:
 
         Faster than `take`, which looks for the ids; of the version that gave the addresses only.
         """
-        listed = ", ".join(map(str, addresses.tolist()))
         fragments = np.unique(addresses >> np.uint64(32)).tolist()
-        condition = f"_rowaddr IN ({listed})"
-        table = self._read(columns, condition, fragments=fragments, with_row_address=True)
+        chosen = RowAddresses(addresses)
+        table = self._read(columns, chosen, fragments=fragments, with_row_address=True)
         if len(table) != len(addresses):
             raise FormatError(f"{self.path} must have the rows that were found, got fewer.")
-        found = table["_rowaddr"].to_numpy()
+        found = table[ADDRESS].to_numpy()
         order = np.argsort(found)
         return table.take(pa.array(order[np.searchsorted(found[order], addresses)])).select(columns)
 
     def _read(
         self,
         columns: list[str],
-        where: str | None,
+        chosen: RowIds | RowAddresses | None = None,
         *,
         fragments: list[int] | None = None,
         with_row_address: bool = False,
@@ -371,58 +389,40 @@ class StoreReader:
             ]
             stored = [one for one in columns if one not in levels]
             names = [*stored, *(one.name for one in holders)]
-            table = self._read_stored(names, where, fragments, with_row_address, limit)
+            table = self._read_stored(names, chosen, fragments, with_row_address, limit)
             codes = unpacked(table, holders)
-            columns = [*columns, "_rowaddr"] if with_row_address else columns
+            columns = [*columns, ADDRESS] if with_row_address else columns
             return pa.table({one: codes[one] if one in levels else table[one] for one in columns})
-        return self._read_stored(columns, where, fragments, with_row_address, limit)
+        return self._read_stored(columns, chosen, fragments, with_row_address, limit)
 
     def _read_stored(
         self,
         columns: list[str],
-        where: str | None,
+        chosen: RowIds | RowAddresses | None,
         fragments: list[int] | None,
         with_row_address: bool,
         limit: int | None,
     ) -> pa.Table:
-        dataset = self._dataset
-        chosen = dataset.fragments(fragments)
-        is_all = len(chosen) == len(dataset.lance.get_fragments())
-        if not chosen and not is_all:
-            return self._empty(columns, with_row_address=with_row_address)
         try:
-            return dataset.lance.scanner(
-                columns=columns,
-                filter=where,
-                fragments=None if is_all else chosen,
+            scanner = scanner_of(
+                self._dataset,
+                columns,
+                chosen,
+                fragments=fragments,
                 with_row_address=with_row_address,
                 limit=limit,
-            ).to_table()
-        except ValueError as cause:
-            if where is None or "Not found" in str(cause):
-                raise FormatError(f"{self.path} cannot be read: {cause}") from cause
-            names = ["id", "key", "labels", *self.metadata_columns]
-            reason = str(cause).split(", /")[0]
-            raise OptionError(
-                f"where must be a SQL condition on {', '.join(names)}, got {where!r}: {reason}"
-            ) from cause
-        except (OSError, RuntimeError) as cause:
-            raise FormatError(f"{self.path} cannot be read: {cause}") from cause
+            )
+            if scanner is None:
+                return self._empty(columns, with_row_address=with_row_address)
+            return scanner.to_table()
+        except AnybitError:
+            raise
+        except (OSError, RuntimeError, ValueError) as cause:
+            raise read_error(self._dataset, cause) from cause
 
     def _empty(self, columns: list[str], *, with_row_address: bool) -> pa.Table:
         fields = [self._dataset.lance.schema.field(name) for name in columns]
         if with_row_address:
-            fields.append(pa.field("_rowaddr", pa.uint64()))
+            fields.append(pa.field(ADDRESS, pa.uint64()))
         table: pa.Table = pa.schema(fields).empty_table()
         return table
-
-
-def _any_of(ids: Int64Array) -> str:
-    """Return the SQL condition that selects these ids (at least one)."""
-    smallest = np.iinfo(np.int64).min
-    listed = ", ".join(str(one) for one in ids if one != smallest)
-    conditions = [f"id IN ({listed})"] if listed else []
-    if smallest in ids:
-        # SQL reads the literal as a minus before 2^63, which no int64 holds.
-        conditions.append(f"id < {smallest + 1}")
-    return " OR ".join(conditions)

@@ -7,6 +7,7 @@ import pytest
 
 from anybit.codes import Codebooks, Codes, ModelFolder, write_model_folder
 from anybit.collection import Collection
+from anybit.collection.conditions import compile_condition
 from anybit.collection.live_index import LiveIndex
 from anybit.errors import FormatError
 from anybit.search import Index
@@ -100,7 +101,7 @@ def test_a_small_addition_to_many_rows_reads_only_its_own_fragment(store, live):
     store.reads.clear()
     store.upsert(_rows([9001, 9002, 9003]))
     live.search(QUERIES, 5)
-    live.search(QUERIES, 5, where="id > 100")
+    live.search(QUERIES, 5, where=compile_condition("id > 100", store))
     assert store.reads == [(sorted(store.fragment_states().keys() - known), 3)]
 
 
@@ -116,7 +117,7 @@ def test_a_deletion_reads_no_codes_and_deleted_rows_never_appear(store, live):
     assert not np.isin(found, gone).any()
     assert store.reads == []
     _assert_equals_brute_force(live, store.path)
-    store.delete(where="id >= 60")
+    store.delete(where=compile_condition("id >= 60", store))
     assert live.search(QUERIES, ALL).ids.max() == 59
 
 
@@ -232,15 +233,16 @@ def test_a_condition_equals_filtering_the_full_ranking(store, live, where):
     live.search(QUERIES, 5)
     store.upsert(_rows(np.arange(45, 60)))  # without a price: null
     store.delete(np.array([2, 8, 51]))
-    allowed = store.ids(where)
+    condition = compile_condition(where, store)
+    allowed = store.ids(condition)
     assert len(live) == 57
     full = live.search(QUERIES, ALL)
-    found = live.search(QUERIES, 4, where=where)
+    found = live.search(QUERIES, 4, where=condition)
     for query in range(len(QUERIES)):
         is_allowed = np.isin(full.ids[query], allowed)
         np.testing.assert_array_equal(found.ids[query], full.ids[query][is_allowed][:4])
         np.testing.assert_array_equal(found.scores[query], full.scores[query][is_allowed][:4])
-    _assert_equals_brute_force(live, store.path, where=where)
+    _assert_equals_brute_force(live, store.path, where=condition)
 
 
 def test_rows_of_damaged_files_are_left_out_until_they_are_given_up_and_written_again(store):
@@ -253,7 +255,8 @@ def test_rows_of_damaged_files_are_left_out_until_they_are_given_up_and_written_
     reader = CodeStore.open(store.path, skip_damaged=True)
     live = LiveIndex(CODEBOOKS, reader)
     assert sorted(live.search(QUERIES, ALL).ids[0].tolist()) == list(range(30, 35))
-    assert live.search(QUERIES, ALL, where="id < 32").ids.shape == (3, 2)
+    condition = compile_condition("id < 32", reader)
+    assert live.search(QUERIES, ALL, where=condition).ids.shape == (3, 2)
     with pytest.raises(FormatError, match="is damaged"):
         reader.upsert(_rows(np.arange(30)))
     assert reader.drop_damaged() == 30

@@ -65,7 +65,8 @@ def test_ids_follow_each_other(collection):
 def test_answer_is_the_search_at_each_length(collection, rng, where):
     query = rng.random((1, DIM)).astype(np.float32)
     for _ in range(2):  # the second time the condition is known
-        answer = collection.lookup.answer(query, 9, [4, 12], where)
+        lookup = collection.lookup
+        answer = lookup.answer(query, 9, [4, 12], where and lookup.condition(where))
         for bits, result in zip((4, 12), answer.results, strict=True):
             expected = collection.search(query[0], 9, bits, where)
             np.testing.assert_array_equal(result.ids[0], expected.ids)
@@ -160,8 +161,9 @@ def test_rows_and_scores_belong_to_one_version_while_others_write(collection, rn
 
 def test_condition_is_evaluated_anew_when_rows_change(collection, rng):
     query = rng.random((1, DIM)).astype(np.float32)
-    before = collection.lookup.answer(query, 500, [12], "price < 300").n_searched
+    condition = collection.lookup.condition("price < 300")
+    before = collection.lookup.answer(query, 500, [12], condition).n_searched
     collection.delete(np.array([30]))
-    after = collection.lookup.answer(query, 500, [12], "price < 300")
+    after = collection.lookup.answer(query, 500, [12], condition)
     assert after.n_searched == before - 1
     assert 30 not in after.results[0].ids

@@ -1,14 +1,17 @@
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 import lance
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from anybit.errors import DataError, FormatError, OptionError
-from anybit.store import CodeStore, free_column_name
+from anybit.errors import DataError, DTypeError, FormatError, OptionError, TimeLimitError
+from anybit.store import CodeStore, Condition, free_column_name
 
 
 @pytest.fixture
@@ -16,6 +19,13 @@ def store(tmp_path):
     return CodeStore.create(
         tmp_path / "items.lance", n_levels=2, n_codewords=256, model_fingerprint="m"
     )
+
+
+PRICE, LABELS = frozenset({"price"}), frozenset({"labels"})
+
+
+def _below(price):
+    return Condition(lambda batch: pc.less(batch["price"], price), PRICE)
 
 
 def _rows(ids, **columns):
@@ -48,20 +58,75 @@ def test_same_id_again_replaces_the_whole_row(store):
 
 def test_where_selects_by_metadata_and_labels(store):
     store.upsert(_rows([1, 2, 3], labels=[["cat"], ["dog", "cat"], []], price=[5, 15, 25]))
-    np.testing.assert_array_equal(np.sort(store.ids("price < 20")), [1, 2])
-    np.testing.assert_array_equal(store.ids("array_has(labels, 'dog')"), [2])
-    assert store.count("price > 100") == 0
-    assert store.count() == 3
+    np.testing.assert_array_equal(np.sort(store.ids(_below(20))), [1, 2])
+    has_two = Condition(lambda one: pc.equal(pc.list_value_length(one["labels"]), 2), LABELS)
+    np.testing.assert_array_equal(store.ids(has_two), [2])
+    assert (store.count(_below(-100)), store.count(_below(6)), store.count()) == (0, 1, 3)
 
 
-@pytest.mark.parametrize(
-    ("where", "reason"),
-    [("pric < 3", "No field named pric"), ("price <", "Error parsing"), ("price", "boolean")],
-)
-def test_unusable_where_names_the_columns(store, where, reason):
+def test_a_null_selects_nothing(store):
+    store.upsert(_rows([1, 2], price=[5, None]))
+    assert store.ids(_below(10)).tolist() == [1]
+    opposite = Condition(lambda one: pc.invert(pc.less(one["price"], 10)), PRICE)
+    assert store.count(opposite) == 0
+
+
+def test_delete_takes_ids_a_condition_or_both(store):
+    store.upsert(_rows(range(6), price=range(6)))
+    assert store.delete(np.array([0, 4, 5]), _below(2)) == 1
+    assert sorted(store.ids()) == [1, 2, 3, 4, 5]
+    assert store.delete(where=_below(2)) == 1
+    assert store.delete(np.array([5, 99])) == 1
+    with pytest.raises(OptionError, match="needs ids or a condition"):
+        store.delete()
+    assert sorted(store.ids()) == [2, 3, 4]
+
+
+def test_text_is_no_condition(store):
+    store.upsert(_rows([1, 2], price=[5, 6]))
+    for method in (store.ids, store.count, store.addresses, lambda text: store.delete(None, text)):
+        with pytest.raises(DTypeError, match="compiled condition, got str"):
+            method("price < 6")
+    assert store.count() == 2
+
+
+def test_a_condition_that_cannot_be_evaluated_is_no_damage(store):
     store.upsert(_rows([1], price=[5]))
-    with pytest.raises(OptionError, match=f"condition on id, key, labels, price.*{reason}"):
-        store.ids(where)
+    with pytest.raises(OptionError, match="can be evaluated"):
+        store.ids(Condition(lambda one: pc.match_like(one["price"], "a"), PRICE))
+
+
+def test_a_condition_stops_at_its_time_limit_and_nothing_is_deleted(store, monkeypatch):
+    monkeypatch.setattr("anybit.store.scan._BATCH_ROWS", 10)
+    store.upsert(_rows(range(100), price=range(100)))
+    seen = []
+
+    def slow(batch):
+        seen.append(len(batch))
+        time.sleep(0.002)
+        return pc.is_valid(batch["price"])
+
+    with pytest.raises(TimeLimitError, match=r"within 0.001 s"):
+        store.delete(where=Condition(slow, PRICE, time_limit_s=0.001))
+    assert sum(seen) < 100
+    assert store.count() == 100
+    assert store.count(Condition(slow, PRICE, time_limit_s=60)) == 100
+
+
+def test_a_condition_is_interrupted_by_the_keyboard_after_the_batch(store, monkeypatch):
+    monkeypatch.setattr("anybit.store.scan._BATCH_ROWS", 10)
+    store.upsert(_rows(range(100), price=range(100)))
+    seen = []
+
+    def interrupted(batch):
+        seen.append(len(batch))
+        signal.raise_signal(signal.SIGINT)
+        return pc.is_valid(batch["price"])
+
+    with pytest.raises(KeyboardInterrupt):
+        store.delete(where=Condition(interrupted, PRICE))
+    assert seen == [10]
+    assert (store.count(), store.delete(np.array([3]))) == (100, 1)  # no lock is left behind
 
 
 def test_features_come_back_in_the_order_of_ids(store):
