@@ -9,6 +9,7 @@ import typer
 
 from anybit.cli.command import command
 from anybit.cli.console import Console
+from anybit.cli.filter_flags import FilterFlags
 
 if TYPE_CHECKING:
     from anybit.collection import Collection, Hits
@@ -21,12 +22,10 @@ def search(
     collection: Annotated[str, typer.Argument(help="Collection to search.")],
     query: Annotated[Path, typer.Argument(help="Image, or .npy file with one vector.")],
     console: Console,
+    condition: FilterFlags,
     k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Number of hits.")] = 10,
     bits: Annotated[
         int | None, typer.Option(help="Code length to compare; the full one if not given.")
-    ] = None,
-    where: Annotated[
-        str | None, typer.Option(help='SQL condition on the stored columns: "price < 20".')
     ] = None,
     save: Annotated[
         Path | None, typer.Option(help="Write the hits as one picture, such as grid.png.")
@@ -46,7 +45,8 @@ def search(
     from anybit.collection import Collection
 
     opened = Collection.open(collection, device, at_version, skip_damaged=is_skip_damaged)
-    hits = opened.search(query, k, bits, where)
+    opened.filter_time_limit_s = condition.limit_s
+    hits = opened.search(query, k, bits, condition.where)
     for number, reasons in opened.skipped.items():
         console.warn(f"fragment {number} is left out: {'; '.join(reasons)}")
     if save is not None:

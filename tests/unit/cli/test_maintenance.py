@@ -38,7 +38,8 @@ def run(*arguments, exit_code=0):
 def test_delete_by_ids_and_by_condition(shop):
     assert run("delete", shop, "--ids", "1,2,99", "--dry-run")["n_deleted"] == 2
     assert run("delete", shop, "--ids", "1,2,99") == {
-        "collection": str(shop), "n_deleted": 2, "n_items": 48, "is_dry_run": False,
+        "collection": str(shop), "n_matched": 2, "n_deleted": 2, "n_items_before": 50,
+        "n_items": 48, "is_dry_run": False,
     }  # fmt: skip
     assert run("delete", shop, "--where", "array_has(labels, '0')")["n_items"] == 38
     assert (
@@ -80,7 +81,7 @@ def test_damage_is_an_error_until_it_is_skipped(shop, tmp_path):
 def test_an_older_version_can_be_searched(shop, tmp_path):
     np.save(tmp_path / "q.npy", np.ones(DIM, np.float32))
     version = run("info", shop)["version"]
-    run("delete", shop, "--where", "id >= 0")
+    run("delete", shop, "--where", "id >= 0", "--yes")
     assert run("search", shop, tmp_path / "q.npy")["n_hits"] == 0
     assert run("search", shop, tmp_path / "q.npy", "--at-version", version)["n_hits"] == 10
     missing = run("search", shop, tmp_path / "q.npy", "--at-version", 99, exit_code=2)
@@ -152,7 +153,7 @@ def test_export_to_faiss_and_back(shop, tmp_path):
     assert [hit["id"] for hit in hits[1]] == [hit["id"] for hit in hits[0]]
     again = run("import", tmp_path / "shop.faiss", "--output", tmp_path / "back", exit_code=2)
     assert "must not exist yet" in again["error"]["message"]
-    run("delete", tmp_path / "back", "--where", "id >= 0")
+    run("delete", tmp_path / "back", "--where", "id >= 0", "--yes")
     report = run("import", tmp_path / "shop.faiss", "--output", tmp_path / "back", "--overwrite")
     assert report["n_items"] == 50
 
