@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anybit.cli.advise import advise_model
-from anybit.cli.command import command, int_list
+from anybit.cli.command import EXIT_SOME_FAILED, command, int_list
 from anybit.cli.console import Console
 from anybit.cli.source_flags import SourceFlags, open_said
 
@@ -163,6 +163,10 @@ def train(
         {"model": str(output), "fingerprint": model.fingerprint, **model.summary, **advice},
         f"{output}: a model of {flags.bits} bits, fingerprint {model.fingerprint[:12]}",
     )
+    if n_bad := model.summary.get("n_bad", 0):
+        listed = output.with_name(f"{output.name}.run") / "bad_items.csv"
+        console.warn(f"{n_bad:,} items could not be used; listed in {listed}")
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 def train_model(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from anybit.collection.encoder import Encoder
@@ -13,6 +15,8 @@ from anybit.store import CodeStore
 from anybit.types import Float32Array, Int64Array, ProgressCallback
 
 __all__ = ["features_of", "gather_input"]
+
+_log = logging.getLogger(__name__)
 
 
 def gather_input(
@@ -55,6 +59,7 @@ def features_of(
 ) -> tuple[Float32Array, Int64Array]:
     """Return the features (Q, D) of a source and the positions (Q,) they belong to."""
     bad, parts, positions = BadItems(), [], []
+    bad.add_unlisted(source.unusable)
     n_done = 0
     for batch in batches_of(source, encoder, options, bad):
         bad.check(len(source), options.max_bad)
@@ -64,4 +69,14 @@ def features_of(
         n_done += batch.n_read
         if progress is not None:
             progress(n_done, len(source))
+    if len(bad):
+        first = next(iter(bad))
+        _log.warning(
+            "%d items or folders of the source are left out, the first is %s: %s",
+            len(bad),
+            first.key,
+            first.reason,
+        )
+    if not parts:
+        raise DataError(f"the source must hold at least one usable item, got {len(bad)} bad ones.")
     return np.concatenate(parts), np.concatenate(positions)

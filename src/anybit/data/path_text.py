@@ -34,7 +34,12 @@ def path_text(path: str | Path) -> str:
     >>> path_text(os.fsdecode(b"caf\xe9.jpg"))
     'caf\\xe9.jpg'
     """
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    text = os.fspath(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(text).decode("utf-8", "backslashreplace")
+    return text
 
 
 def text_path(text: str) -> Path:

@@ -37,8 +37,9 @@ class Listing:
 
     Parameters
     ----------
-    files : dict of str to Path
-        Text of the relative path (forward slashes) to the file itself; pictures only, sorted.
+    files : dict of str to str
+        Text of the relative path (forward slashes) to the path of the file itself; pictures only,
+        sorted.
     unusable : list of BadItem
         Folders that cannot be opened, pictures in formats that cannot be read, and entries with
         a picture's name that are no files.
@@ -48,7 +49,7 @@ class Listing:
         Number of system and hidden files and folders by name.
     """
 
-    files: dict[str, Path] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     unusable: list[BadItem] = field(default_factory=list)
     unsupported: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -59,7 +60,7 @@ class Listing:
         words, by_reason = [], Counter(one.reason for one in self.unusable)
         for reason, n in by_reason.most_common(_MOST_REASONS):
             first = next(one.key for one in self.unusable if one.reason == reason)
-            words.append(f"Cannot read {n:,}, the first is {shown_name(first)}: {reason}")
+            words.append(f"Skipped {n:,} unreadable, such as {shown_name(first)}: {reason}")
         if self.unsupported:
             shown = Counter({self._shown[one]: n for one, n in self.unsupported.items()})
             words.append(_counted("unsupported file", "unsupported files", shown))
@@ -69,24 +70,20 @@ class Listing:
             )
         return words
 
-    def _take(self, name: str, key: str, path: Path, is_file: bool) -> None:
+    def _take(self, entry: os.DirEntry[str], key: str) -> None:
         """Sort one entry that is no folder."""
-        suffix = os.path.splitext(name)[1]
-        if cure := missing_format(suffix):
-            self.unusable.append(BadItem(None, key, cure))
-            self._count(suffix)
-        elif suffix.lower() not in readable_suffixes():
-            self._count(suffix)
-        elif not is_file:
-            self.unusable.append(BadItem(None, key, _why_no_file(path)))
+        suffix = os.path.splitext(entry.name)[1]
+        if suffix.lower() not in readable_suffixes():
+            self._shown.setdefault(suffix.lower(), shown_name(suffix) or "no suffix")
+            self.unsupported[suffix.lower()] += 1
+            if cure := missing_format(suffix):
+                self.unusable.append(BadItem(None, key, cure))
+        elif not _is_file(entry):
+            self.unusable.append(BadItem(None, key, _why_no_file(entry.path)))
         elif key in self.files:
             self.unusable.append(BadItem(None, key, "another file's name reads the same."))
         else:
-            self.files[key] = path
-
-    def _count(self, suffix: str) -> None:
-        self._shown.setdefault(suffix.lower(), shown_name(suffix) or "no suffix")
-        self.unsupported[suffix.lower()] += 1
+            self.files[key] = entry.path
 
 
 _NO_FOLDER = "the folder cannot be read"
@@ -119,29 +116,29 @@ def list_folder(root: Path) -> Listing:
         If `root` itself cannot be read.
     """
     listing = Listing()
-    waiting, seen = [root], {os.path.realpath(root)}
+    waiting, seen = [(str(root), "")], {os.path.realpath(root)}
     while waiting:
-        folder = waiting.pop()
+        folder, prefix = waiting.pop()
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            if folder is root:
+            if not prefix:
                 raise DataError(_unreadable_root(root, error)) from error
             reason = f"{_NO_FOLDER}: {error.strerror}."
-            listing.unusable.append(BadItem(None, _key(folder, root), reason))
+            listing.unusable.append(BadItem(None, prefix.rstrip("/"), reason))
             continue
         below = []
         for entry in entries:
-            path = Path(entry.path)
+            key = prefix + path_text(entry.name)
             if is_skipped(entry.name):
                 listing.skipped["._*" if entry.name.startswith("._") else entry.name] += 1
             elif _is_folder(entry):
                 real = os.path.realpath(entry.path)
                 if real not in seen:
                     seen.add(real)
-                    below.append(path)
+                    below.append((entry.path, f"{key}/"))
             else:
-                listing._take(entry.name, _key(path, root), path, _is_file(entry))
+                listing._take(entry, key)
         waiting.extend(reversed(below))
     listing.files = dict(sorted(listing.files.items()))
     return listing
@@ -173,17 +170,13 @@ def sub_folders(root: Path) -> tuple[list[Path], list[BadItem]]:
             os.scandir(entry.path).close()
             folders.append(Path(entry.path))
         except OSError as error:
-            key = _key(Path(entry.path), root)
+            key = path_text(entry.name)
             unusable.append(BadItem(None, key, f"{_NO_FOLDER}: {error.strerror}."))
     return folders, unusable
 
 
 def _unreadable_root(root: Path, error: OSError) -> str:
     return f"cannot read the folder {shown_name(root)}: {error.strerror}."
-
-
-def _key(path: Path, root: Path) -> str:
-    return path_text(path.relative_to(root).as_posix())
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -200,12 +193,12 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _why_no_file(path: Path) -> str:
+def _why_no_file(path: str) -> str:
     """Say why an entry with a picture's name cannot be opened as a file."""
     try:
-        path.stat()
+        os.stat(path)
     except OSError as error:
-        kind = "the link leads nowhere" if path.is_symlink() else "it cannot be read"
+        kind = "the link leads nowhere" if os.path.islink(path) else "it cannot be read"
         return f"{kind}: {error.strerror}."
     return "it is no regular file (a pipe, socket or device)."
 

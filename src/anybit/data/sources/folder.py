@@ -45,7 +45,7 @@ class FolderImages(ImageSource):
         if path.is_dir():
             listing = list_folder(path)
         else:
-            listing = Listing({path_text(path.name): path})
+            listing = Listing({path_text(path.name): str(path)})
         keys, skipped = tuple(listing.files), listing.describe()
         if not keys:
             raise DataError(_nothing_found(path, listing))
@@ -72,7 +72,7 @@ class FolderImages(ImageSource):
         self.file_paths = FilePaths(root, keys)
 
     def _encoded(self, position: int) -> Path:
-        return self._files[position]
+        return Path(self._files[position])
 
 
 def _nothing_found(path: Path, listing: Listing) -> str:
