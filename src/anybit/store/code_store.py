@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ import pyarrow as pa
 
 from anybit.codes import Codes
 from anybit.errors import DataError, OptionError
-from anybit.store.code_columns import is_level_column, level_columns
+from anybit.store.code_columns import level_columns
+from anybit.store.column_change import change_type, commit, drop_drafts
 from anybit.store.compaction import compact_dataset
 from anybit.store.condition import Condition
 from anybit.store.dataset import Dataset
@@ -20,6 +22,7 @@ from anybit.store.extension import drop_levels, extend_dataset, name_models
 from anybit.store.folders import open_folder
 from anybit.store.reader import StoreReader
 from anybit.store.reports import CompactReport, UpsertCounts
+from anybit.store.row_types import conformed_rows, plain_rows, wider_columns
 from anybit.store.schema import (
     FORMAT_VERSION,
     RESERVED_COLUMNS,
@@ -30,6 +33,8 @@ from anybit.store.schema import (
 from anybit.types import Int64Array, UInt8Array
 
 __all__ = ["CodeStore"]
+
+_LOG = logging.getLogger(__name__)
 
 # Versions younger than this stay readable: other processes may have opened them.
 _KEPT_S = 3600.0
@@ -92,12 +97,15 @@ class CodeStore(StoreReader):
         rows : pyarrow.Table
             ``id``, all level columns, and any of ``key``, ``labels``, ``thumbnail``, ``feature``
             and metadata columns. Columns that the store lacks are added to it; columns that
-            `rows` lacks become null in these rows.
+            `rows` lacks become null in these rows. Dictionaries, runs and views are stored as
+            plain values. A metadata column of numbers, structs or lists gets a wider type where
+            these rows need one; the log says so.
 
         Raises
         ------
         DataError
-            If ids repeat, or a column has a type that the stored one cannot hold.
+            If ids repeat, a column has a type that cannot be stored, or the stored column does not
+            hold a value exactly.
         OptionError
             If the store cannot be written.
         """
@@ -107,12 +115,16 @@ class CodeStore(StoreReader):
         _check_distinct(rows["id"].to_numpy())
         if len(rows) == 0:
             return UpsertCounts(0, 0)
+        rows = plain_rows(rows)
         with self._dataset.writing():
             self._drop_further_levels()
-            self._add_columns(rows)
+            self._make_room(rows)
+            schema = self._dataset.lance.schema
             merge = self._dataset.lance.merge_insert("id")
             merge = merge.when_matched_update_all().when_not_matched_insert_all()
-            transaction, counts = merge.execute_uncommitted(self._conformed(rows))
+            transaction, counts = merge.execute_uncommitted(
+                conformed_rows(rows, schema, self._packed(rows))
+            )
             ids = rows["id"].to_numpy()
             self._apply(transaction, (int(ids.min()), int(ids.max())))
         return UpsertCounts(counts["num_inserted_rows"], counts["num_updated_rows"])
@@ -271,42 +283,31 @@ class CodeStore(StoreReader):
         self._dataset.apply(transaction, ids)
         self._own_versions.add(self.version)
 
-    def _add_columns(self, rows: pa.Table) -> None:
-        """Add the columns that the store does not have yet, null in all rows."""
-        known = set(self.columns)
-        fresh = [pa.field(one.name, one.type) for one in rows.schema if one.name not in known]
+    def _make_room(self, rows: pa.Table) -> None:
+        """Give the store the columns and the wider types that rows need, or raise DataError."""
+        before = self.version
+        drop_drafts(self._dataset)
+        stored = self._dataset.lance.schema
+        changes = wider_columns(rows, stored)
+        for name, kind in changes.items():
+            change_type(self._dataset, name, kind)
+            _LOG.warning(
+                "column %s holds %s from now on, which was %s; its values stay the same",
+                name,
+                kind,
+                stored.field(name).type,
+            )
+        self._own_versions.update(range(before + 1, self.version + 1))
         # A column of nulls only has no type to remember.
-        fresh = [field for field in fresh if not pa.types.is_null(field.type)]
-        if fresh:
-            self._conformed(rows)  # rows that are refused add no column
-            newest = self._dataset.lance
-            self._dataset.check_lock()
-            newest.add_columns(pa.schema(fresh))  # no data: nulls need no file
-            self._dataset.committed(newest)
-            self._own_versions.add(self.version)
-
-    def _conformed(self, rows: pa.Table) -> pa.Table:
-        """Return the rows with exactly the stored columns and types."""
-        columns = []
-        packed = self._packed(rows)
-        for field in self._dataset.lance.schema:
-            if is_level_column(field.name):
-                # Nobody reads what an interrupted extension has left.
-                unused = np.zeros(len(rows), dtype=np.uint8)
-                columns.append(pa.array(packed.get(field.name, unused)))
-                continue
-            if field.name not in rows.column_names:
-                columns.append(pa.nulls(len(rows), field.type))
-                continue
-            try:
-                columns.append(rows[field.name].cast(field.type))
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as cause:
-                raise DataError(
-                    f"column {field.name} must hold {field.type} as the rows before it, "
-                    f"got {rows.schema.field(field.name).type}: {cause}. "
-                    "Give the column another name, or the same type."
-                ) from cause
-        return pa.Table.from_arrays(columns, schema=self._dataset.lance.schema)
+        fresh = [one for one in rows.schema if one.name not in {*stored.names, *self.columns}]
+        fresh = [pa.field(one.name, one.type) for one in fresh if not pa.types.is_null(one.type)]
+        if not fresh:
+            return
+        commit(self._dataset, lambda newest: newest.add_columns(pa.schema(fresh)))  # needs no file
+        self._own_versions.add(self.version)
+        named = [f"{one.name} ({one.type})" for one in fresh if one.name not in RESERVED_COLUMNS]
+        if named and (n_rows := self.count()):
+            _LOG.warning("new columns: %s; null in the %d rows before", ", ".join(named), n_rows)
 
     def _packed(self, rows: pa.Table) -> dict[str, UInt8Array]:
         """Return the code columns of rows, by name."""

@@ -19,7 +19,7 @@ from anybit.store.dataset import Dataset
 from anybit.store.folders import open_folder
 from anybit.store.reports import FragmentCodes, VerifyReport, VersionInfo
 from anybit.store.scan import ADDRESS, RowAddresses, RowIds, read_error, scanner_of, select
-from anybit.store.schema import StoreSettings, reserved_columns, settings_of
+from anybit.store.schema import DRAFT_COLUMNS, StoreSettings, reserved_columns, settings_of
 from anybit.store.verify import verify_dataset
 from anybit.types import Float32Array, Int64Array, UInt8Array
 
@@ -159,7 +159,9 @@ class StoreReader:
     def schema(self) -> pa.Schema:
         """Names and types of all columns, see `columns`."""
         stored = self._dataset.lance.schema
-        fields = [one for one in stored if not is_level_column(one.name)]
+        fields = [
+            one for one in stored if not is_level_column(one.name) and one.name not in DRAFT_COLUMNS
+        ]
         levels = [
             pa.field(name, pa.uint8(), nullable=False) for name in level_columns(self.n_levels)
         ]

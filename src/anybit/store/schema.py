@@ -17,6 +17,7 @@ from anybit.store.code_columns import (
 )
 
 __all__ = [
+    "DRAFT_COLUMNS",
     "FORMAT_VERSION",
     "RESERVED_COLUMNS",
     "StoreSettings",
@@ -31,7 +32,9 @@ __all__ = [
 FORMAT_VERSION = 3
 _RESERVED_V1 = ("id", "key", "labels", "thumbnail", "feature")
 _RESERVED_V2 = (*_RESERVED_V1, "image", "path", "signature")
-RESERVED_COLUMNS = (*_RESERVED_V2, "item_source", "item_digest")
+# A column whose type is changed, while that goes on.
+DRAFT_COLUMNS = ("anybit_draft", "anybit_replaced")
+RESERVED_COLUMNS = (*_RESERVED_V2, "item_source", "item_digest", *DRAFT_COLUMNS)
 _RESERVED = {1: _RESERVED_V1, 2: _RESERVED_V2}
 _PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
 _VERSION_KEY, _CODEWORDS_KEY = b"anybit.format_version", b"anybit.n_codewords"
