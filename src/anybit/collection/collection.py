@@ -14,6 +14,7 @@ from anybit.collection.creation import SavesPretrained, create_folder
 from anybit.collection.encoder import EncoderOptions
 from anybit.collection.ingest import AddOptions, AddReport, Ingest, code_rows
 from anybit.collection.manifest import are_same_rows
+from anybit.collection.metadata_names import stored_names
 from anybit.collection.migration import MigrateReport
 from anybit.collection.reading import CollectionReader
 from anybit.collection.replacement import (
@@ -192,8 +193,12 @@ class Collection(CollectionReader):
         self._upgrade()
         rows = code_rows(ids, codes)
         if columns is not None:
-            for name in columns.column_names:
+            given = [name for name in ("key", "labels") if name in columns.column_names]
+            for name in given:
                 rows = rows.append_column(name, columns[name])
+            others = columns.drop_columns(given)
+            for name, values in zip(stored_names(others.column_names), others.columns, strict=True):
+                rows = rows.append_column(name, values)
         counts = self._store.upsert(rows)
         return AddReport(counts.n_added, counts.n_updated)
 

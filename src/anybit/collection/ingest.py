@@ -18,10 +18,11 @@ from PIL import Image
 
 from anybit.codes import Codebooks, Codes
 from anybit.collection.encoder import Encoder
+from anybit.collection.metadata_names import stored_names
 from anybit.collection.signatures import changed_positions, signatures_of
 from anybit.data import BadItems, Preprocessor, Source, SourceOptions, path_text
 from anybit.errors import DataError, OptionError
-from anybit.store import CodeStore, free_column_name, level_columns
+from anybit.store import CodeStore, level_columns
 from anybit.types import Float32Array, Int64Array, ProgressCallback
 
 __all__ = [
@@ -261,6 +262,7 @@ class Ingest:
     n_added: int = 0
     n_updated: int = 0
     n_unchanged: int = 0
+    _names: list[str] = field(default_factory=list)  # of metadata columns, as they are stored
     _chunks: list[pa.Table] = field(default_factory=list)
 
     def run(self, encoder: Encoder, bad: BadItems, progress: ProgressCallback | None) -> None:
@@ -278,6 +280,8 @@ class Ingest:
             return
         if n_done:
             self.source = self.source.take(changed)
+        if self.source.metadata is not None:
+            self._names = stored_names(self.source.metadata.column_names)
         waiting: deque[tuple[Future[None], int]] = deque()
         n_beside = 1 if encoder.has_own_device else 0
         with ThreadPoolExecutor(1, thread_name_prefix="anybit-write") as writer:
@@ -339,9 +343,8 @@ class Ingest:
             names = [[labels.class_names[c] for c in row] for row in labels.lists()]
             columns.append(("labels", pa.array(names, pa.list_(pa.string()))))
         if self.source.metadata is not None:
-            for name in self.source.metadata.column_names:
-                column = self.source.metadata[name].take(pa.array(positions))
-                columns.append((free_column_name(name), column))
+            chosen = self.source.metadata.take(pa.array(positions))
+            columns += zip(self._names, chosen.columns, strict=True)
         return columns
 
     def _flush(self) -> None:

@@ -11,7 +11,12 @@ from anybit.store.reports import (
     VerifyReport,
     VersionInfo,
 )
-from anybit.store.schema import FORMAT_VERSION, RESERVED_COLUMNS, free_column_name
+from anybit.store.schema import (
+    FORMAT_VERSION,
+    RESERVED_COLUMNS,
+    free_column_name,
+    free_column_names,
+)
 
 __all__ = [
     "FORMAT_VERSION",
@@ -28,6 +33,7 @@ __all__ = [
     "VerifyReport",
     "VersionInfo",
     "free_column_name",
+    "free_column_names",
     "level_columns",
     "open_folder",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -24,6 +24,7 @@ __all__ = [
     "base_schema",
     "format_version_of",
     "free_column_name",
+    "free_column_names",
     "reserved_columns",
     "settings_metadata",
     "settings_of",
@@ -36,6 +37,17 @@ _RESERVED_V2 = (*_RESERVED_V1, "image", "path", "signature")
 DRAFT_COLUMNS = ("anybit_draft", "anybit_replaced")
 RESERVED_COLUMNS = (*_RESERVED_V2, "item_source", "item_digest", *DRAFT_COLUMNS)
 _RESERVED = {1: _RESERVED_V1, 2: _RESERVED_V2}
+# Columns that Lance makes up when it reads.
+_OF_LANCE = (
+    "_rowid",
+    "_rowaddr",
+    "_rowoffset",
+    "_row_created_at_version",
+    "_row_last_updated_at_version",
+    "_distance",
+    "_score",
+)
+_UNUSABLE = str.maketrans(dict.fromkeys(".`\0", "_"))
 _PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
 _VERSION_KEY, _CODEWORDS_KEY = b"anybit.format_version", b"anybit.n_codewords"
 _MODELS_KEY = b"anybit.models"
@@ -140,9 +152,32 @@ def format_version_of(schema: pa.Schema) -> int:
 def free_column_name(name: str, taken: Iterable[str] = ()) -> str:
     """Return the column name under which a source's column is stored.
 
-    A name that the store uses itself, or that is taken, gets an underscore behind it.
+    What Lance cannot hold in a name (dots, backticks, NUL) becomes an underscore, and no name at
+    all becomes ``column``. A name that the store or Lance uses itself, or that is taken, gets an
+    underscore behind it.
     """
-    used = {*RESERVED_COLUMNS, *taken}
+    name = name.translate(_UNUSABLE)
+    name = {"": "column", "*": "_"}.get(name, name)
+    used = {*RESERVED_COLUMNS, *_OF_LANCE, *taken}
     while name in used or is_level_column(name):
         name += "_"
     return name
+
+
+def free_column_names(names: Sequence[str]) -> list[str]:
+    """Return the distinct column names under which a source's columns are stored, in their order.
+
+    Columns that can keep their names do. The names of the others, see `free_column_name`, do not
+    depend on the order of the columns, unless some have the same name.
+    """
+    stored: dict[str, list[str]] = {name: [] for name in names}
+    taken: set[str] = set()
+    for name in names:
+        if free_column_name(name) == name and name not in taken:
+            stored[name].append(name)
+            taken.add(name)
+    for name in sorted(names):
+        if len(stored[name]) < names.count(name):
+            stored[name].append(free_column_name(name, taken))
+            taken.add(stored[name][-1])
+    return [stored[name].pop(0) for name in names]

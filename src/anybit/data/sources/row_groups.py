@@ -22,17 +22,25 @@ _CACHE_BYTES = 512 * 1024 * 1024
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file, or raise FormatError."""
+    """Open a Parquet file, or raise FormatError; DataError if column names repeat."""
     try:
         # Arrow takes names in UTF-8 only; Python opens the others, a little slower.
         is_utf8 = path_text(path) == str(path)
-        return pq.ParquetFile(path if is_utf8 else path.open("rb"), memory_map=False)
+        opened = pq.ParquetFile(path if is_utf8 else path.open("rb"), memory_map=False)
     except FileNotFoundError as error:
         raise DataError(f"{shown_name(path)} does not exist.") from error
     except PermissionError as error:
         raise DataError(f"cannot read {shown_name(path)}: {error.strerror}.") from error
     except (OSError, pa.ArrowException) as error:
         raise FormatError(f"{shown_name(path)} must be a Parquet file: {error}") from error
+    names = opened.schema_arrow.names
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise DataError(
+            f"{shown_name(path)}: column names must be unique, got several columns "
+            f"{', '.join(map(repr, repeated))}. Rename all but one."
+        )
+    return opened
 
 
 def read_parquet(paths: Sequence[Path], columns: Sequence[str] | None = None) -> pa.Table:
