@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anybit.baselines.features import BLOCK_ROWS
-from anybit.codes import BeamRule, CodewordTables, beam_encode
+from anybit.codes import BeamRule, CodewordTables, SharedEncoder, beam_encode
 from anybit.types import Float32Array
 
 __all__ = [
@@ -86,41 +86,24 @@ def encode_by_beam(
 def encode_prefixes(
     features: Float32Array, codebook: Float32Array, scales: Float64Array
 ) -> Encoding:
-    """Encode greedily with the codewords ``scales[m] * codebook``.
-
-    Notes
-    -----
-    ``<residual, c> = <x, c> - sum_i s_i <c_i, c>``: one product of the vectors with the codebook
-    serves all levels, the Gram matrix of the codewords does the rest. Eight levels cost little
-    more than one.
-    """
+    """Encode greedily with the codewords ``scales[m] * codebook``."""
     n_levels, n_items = len(scales), len(features)
     gram = codebook @ codebook.T  # (K, K)
-    half_sq_norms = np.float32(0.5) * np.diag(gram)  # (K,)
-    factors = scales.astype(np.float32)
     codes = np.empty((n_levels, n_items), dtype=np.int64)
     totals = np.zeros(n_levels)
     projections = np.zeros(n_levels)
     all_errors = np.empty(n_items, dtype=np.float32)
     for start in range(0, n_items, BLOCK_ROWS):
-        block = features[start : start + BLOCK_ROWS]
-        rows = np.arange(len(block))
-        raw = block @ codebook.T  # (n, K)
-        products = raw.copy()  # <residual, c>
-        errors = np.einsum("nd,nd->n", block, block)
-        scores = np.empty_like(products)
-        for level, factor in enumerate(factors):
-            # |r - s c|^2 = |r|^2 - 2 (s <r, c> - s^2 |c|^2 / 2)
-            np.multiply(products, factor, out=scores)
-            scores -= factor * factor * half_sq_norms
-            chosen = np.argmax(scores, axis=1)
-            errors -= 2 * scores[rows, chosen]
-            totals[level] += errors.sum(dtype=np.float64)
+        block = slice(start, start + BLOCK_ROWS)
+        encoder = SharedEncoder(features[block], codebook, gram)
+        raw = encoder.products.copy()  # (n, K)
+        rows = np.arange(len(raw))
+        for level, factor in enumerate(scales.astype(np.float32)):
+            chosen = encoder.extend(factor)
+            totals[level] += encoder.errors.sum(dtype=np.float64)
             projections[level] += raw[rows, chosen].sum(dtype=np.float64)
-            codes[level, start : start + BLOCK_ROWS] = chosen
-            if level + 1 < n_levels:
-                products -= (factor * gram)[chosen]
-        all_errors[start : start + BLOCK_ROWS] = errors
+            codes[level, block] = chosen
+        all_errors[block] = encoder.errors
     return Encoding(codes, totals / n_items, projections, all_errors)
 
 

@@ -1,9 +1,11 @@
 """Codebooks and codes as values: encode, decode, cut, look up, save and load."""
 
+from anybit.codes.assignment import closest, is_cancelled
 from anybit.codes.beam import Beam, BeamRule, CodewordTables, beam_encode, rows_of_a_block
 from anybit.codes.byte_planes import BytePlanes, levels_per_byte
 from anybit.codes.codebooks import Codebooks
 from anybit.codes.codes import Codes, bits_per_level, levels_of_bits
+from anybit.codes.encoding import LARGEST_LENGTH
 from anybit.codes.folder import (
     ModelFolder,
     check_writable,
@@ -11,9 +13,11 @@ from anybit.codes.folder import (
     read_model_folder,
     write_model_folder,
 )
+from anybit.codes.shared_encoding import SharedEncoder
 from anybit.codes.tensors import replace_file
 
 __all__ = [
+    "LARGEST_LENGTH",
     "Beam",
     "BeamRule",
     "BytePlanes",
@@ -21,10 +25,13 @@ __all__ = [
     "Codes",
     "CodewordTables",
     "ModelFolder",
+    "SharedEncoder",
     "beam_encode",
     "bits_per_level",
     "check_writable",
+    "closest",
     "codebooks_of",
+    "is_cancelled",
     "levels_of_bits",
     "levels_per_byte",
     "read_model_folder",

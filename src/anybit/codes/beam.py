@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anybit.codes.assignment import is_cancelled
 from anybit.types import Float32Array, Int64Array, UInt8Array
 
 __all__ = ["Beam", "BeamRule", "CodewordTables", "beam_encode", "rows_of_a_block"]
@@ -85,6 +87,8 @@ class Beam:
         self.vectors = vectors
         self.codes: Int64Array = np.zeros((len(vectors), 1, 0), dtype=np.int64)  # (n, B, t)
         self.errors = np.einsum("nd,nd->n", vectors, vectors)[:, None]  # (n, B): d_t
+        # Largest squared number that the errors of a vector are a difference of, (n,).
+        self._sizes = self.errors[:, 0]
         self._sunk = np.zeros((len(vectors), 1), dtype=np.float32)  # weighted d_1 to d_t
         self._rows = np.arange(len(vectors))[:, None]
 
@@ -93,27 +97,62 @@ class Beam:
     ) -> None:
         """Go on by one level; `given` (n,) forces the codes of it."""
         level = self.codes.shape[2]
+        added = self._continued(tables)  # (n, B, K)
+        parents, chosen = _kept(added, self._sunk, rule, level, given)
+        errors = added[self._rows, parents, chosen]
+        rows = np.flatnonzero(is_cancelled(errors, self._sizes[:, None]).any(axis=1))
+        if len(rows):
+            exact = self._continued_in_float64(tables, rows)
+            few = None if given is None else given[rows]
+            parents[rows], chosen[rows] = _kept(exact, self._sunk[rows], rule, level, few)
+            errors[rows] = exact[np.arange(len(rows))[:, None], parents[rows], chosen[rows]]
+        self.errors = errors
+        self._sizes = np.maximum(self._sizes, errors.max(axis=1))
+        weighted = np.float32(rule.weight(level)) * self.errors
+        self._sunk = self._sunk[self._rows, parents] + weighted
+        before_it = self.codes[self._rows, parents]
+        self.codes = np.concatenate([before_it, chosen[:, :, None]], axis=2)
+
+    def _continued(self, tables: CodewordTables) -> Float32Array:
+        """Return the squared errors of all continuations by one level, (n, B, K)."""
+        level = self.codes.shape[2]
         halves = np.float32(0.5) * np.diag(tables.pair(level, level))  # (K,)
         left = (self.vectors @ tables.codewords(level).T - halves)[:, None, :]  # (n, 1, K)
         if level:
             left = np.repeat(left, self.codes.shape[1], axis=1)
             for before in range(level):
                 left -= tables.pair(before, level)[self.codes[:, :, before]]
-        added = self.errors[:, :, None] - 2 * left  # (n, B, K): d of every continuation
-        if given is not None:
-            chosen = given.astype(np.int64)[:, None]
-            parents = np.zeros_like(chosen)
-        else:
-            keys = np.float32(rule.tail(level)) * added + self._sunk[:, :, None]
-            flat = keys.reshape(len(keys), -1)
-            is_last = level == rule.n_levels - 1
-            kept = _smallest(flat, 1 if is_last else min(rule.size, flat.shape[1]))
-            parents, chosen = np.divmod(kept, tables.n_codewords)
-        self.errors = added[self._rows, parents, chosen]
-        weighted = np.float32(rule.weight(level)) * self.errors
-        self._sunk = self._sunk[self._rows, parents] + weighted
-        before_it = self.codes[self._rows, parents]
-        self.codes = np.concatenate([before_it, chosen[:, :, None]], axis=2)
+        return np.asarray(self.errors[:, :, None] - 2 * left)
+
+    def _continued_in_float64(self, tables: CodewordTables, rows: Int64Array) -> NDArray[Any]:
+        """Return `_continued` of some vectors (r, B, K), from what their codes leave over."""
+        codes = self.codes[rows]  # (r, B, t)
+        left = np.repeat(self.vectors[rows, None].astype(np.float64), codes.shape[1], axis=1)
+        for before in range(codes.shape[2]):
+            left -= tables.codewords(before)[codes[:, :, before]]
+        codewords = tables.codewords(codes.shape[2]).astype(np.float64)
+        scores = left @ codewords.T - 0.5 * np.einsum("kd,kd->k", codewords, codewords)
+        errors = np.einsum("rbd,rbd->rb", left, left)
+        return np.asarray(np.maximum(errors[:, :, None] - 2 * scores, 0))
+
+
+def _kept(
+    added: NDArray[Any],
+    sunk: Float32Array,
+    rule: BeamRule,
+    level: int,
+    given: UInt8Array | None,
+) -> tuple[Int64Array, Int64Array]:
+    """Return the beam places and codewords of the continuations (n, B, K) to keep, each (n, B')."""
+    if given is not None:
+        chosen = given.astype(np.int64)[:, None]
+        return np.zeros_like(chosen), chosen
+    keys = np.float32(rule.tail(level)) * added + sunk[:, :, None]
+    flat = keys.reshape(len(keys), -1)
+    is_last = level == rule.n_levels - 1
+    places = _smallest(flat, 1 if is_last else min(rule.size, flat.shape[1]))
+    parents, chosen = np.divmod(places, added.shape[2])
+    return parents, chosen
 
 
 def rows_of_a_block(rule: BeamRule, n_codewords: int) -> int:

@@ -8,14 +8,17 @@ import numpy as np
 
 from anybit.codes.assignment import most_aligned, nearest
 from anybit.codes.beam import BeamRule, CodewordTables, beam_encode
+from anybit.codes.shared_encoding import SharedEncoder
 from anybit.errors import DataError
 from anybit.types import Float32Array, UInt8Array
 
 if TYPE_CHECKING:
     from anybit.codes.codebooks import Codebooks
 
-__all__ = ["fill_planes"]
+__all__ = ["LARGEST_LENGTH", "fill_planes"]
 
+# Longer vectors overflow float32 in sums of their squares.
+LARGEST_LENGTH = 1e15
 # Rows of one block: the (rows, K) table of 256 codewords stays within 4 MiB.
 _BLOCK_ROWS = 4096
 
@@ -47,6 +50,7 @@ def fill_planes(
             )
         if codebooks.offset is not None:
             block = block - codebooks.offset
+        block = _shortened(block)
         part = planes[:, start : start + _BLOCK_ROWS]
         if codebooks.kind == "product":
             _encode_parts(codebooks, block, part)
@@ -56,6 +60,19 @@ def fill_planes(
             _encode_shared(codebooks, gram, block, part, n_given)
         else:
             _encode_greedily(codebooks, block, part, n_given)
+
+
+def _shortened(block: Float32Array) -> Float32Array:
+    """Return vectors (n, D) with those whose squares overflow float32 cut to a length that fits.
+
+    The codewords of a trained model are far shorter, so the nearest one stays the nearest.
+    """
+    largest = np.abs(block).max(axis=1, initial=0)
+    limit = np.float32(LARGEST_LENGTH)
+    if (largest <= limit).all():
+        return block
+    factors = np.where(largest > limit, limit / np.maximum(largest, limit), np.float32(1))
+    return np.asarray(block * factors[:, None], dtype=np.float32)
 
 
 def _encode_parts(codebooks: Codebooks, block: Float32Array, planes: UInt8Array) -> None:
@@ -68,22 +85,11 @@ def _encode_parts(codebooks: Codebooks, block: Float32Array, planes: UInt8Array)
 def _encode_shared(
     codebooks: Codebooks, gram: Float32Array, block: Float32Array, planes: UInt8Array, n_given: int
 ) -> None:
-    """Encode greedily by one product with the codebook, whatever the number of levels.
-
-    ``<r, c> = <x, c> - sum_i s_i <c_i, c>`` for the residual r of the levels before.
-    """
-    products = block @ codebooks.codebooks.T  # (n, K): <r, c>
-    half_sq_norms = np.float32(0.5) * np.diag(gram)
-    scores = np.empty_like(products)
+    """Encode greedily with one codebook for all levels; the first levels may be given."""
+    encoder = SharedEncoder(block, codebooks.codebooks, gram)
     for level, plane in enumerate(planes):
         scale = np.float32(codebooks.level_scales[level])  # type: ignore[index]
-        if level >= n_given:
-            # |r - s c|^2 = |r|^2 - 2 (s <r, c> - s^2 |c|^2 / 2)
-            np.multiply(products, scale, out=scores)
-            scores -= scale * scale * half_sq_norms
-            plane[:] = np.argmax(scores, axis=1)
-        if level + 1 < len(planes):
-            products -= (scale * gram)[plane]
+        plane[:] = encoder.extend(scale, plane if level < n_given else None)
 
 
 def _encode_greedily(
