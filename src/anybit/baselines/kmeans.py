@@ -8,12 +8,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from anybit.baselines.features import BLOCK_ROWS, check_features, one_hot_sums
+from anybit.baselines.features import BLOCK_ROWS, check_features, distinct_rows, one_hot_sums
+from anybit.codes import closest, is_cancelled
 from anybit.errors import OptionError, ShapeError
 from anybit.types import Float32Array, Int64Array, ProgressCallback
 
-__all__ = ["KMeansOptions", "KMeansResult", "assign", "fit_kmeans"]
+__all__ = ["KMeansOptions", "KMeansResult", "assign", "fit_kmeans", "learn_codebook"]
 
+_ROUNDING = np.float32(1e-12)  # of squares
 _FIRST_COMPONENTS, _ITERATIONS_PER_WIDTH = 8, 4
 
 
@@ -111,19 +113,11 @@ def assign(features: Float32Array, codebook: Float32Array) -> tuple[Int64Array, 
             "features must have shape (N, D) and codebook (K, D) with the same D, "
             f"got {features.shape} and {codebook.shape}."
         )
-    half_sq_norms = np.float32(0.5) * np.einsum("kd,kd->k", codebook, codebook)  # (K,)
     codes = np.empty(len(features), dtype=np.int64)
     sq_distances = np.empty(len(features), dtype=np.float32)
     for start in range(0, len(features), BLOCK_ROWS):
-        block = features[start : start + BLOCK_ROWS]
-        # argmin |x - c|^2 = argmax <x, c> - |c|^2 / 2, one BLAS product for the block.
-        scores = block @ codebook.T  # (n, K)
-        scores -= half_sq_norms
-        chosen = np.argmax(scores, axis=1)
-        best = scores[np.arange(len(block)), chosen]
-        sq_norms = np.einsum("nd,nd->n", block, block)
-        codes[start : start + BLOCK_ROWS] = chosen
-        sq_distances[start : start + BLOCK_ROWS] = np.maximum(sq_norms - 2 * best, 0)
+        block = slice(start, start + BLOCK_ROWS)
+        codes[block], sq_distances[block] = closest(features[block], codebook)
     return codes, sq_distances
 
 
@@ -153,21 +147,30 @@ def fit_kmeans(
     Notes
     -----
     A codeword left without vectors moves to the vector with the largest error. This never raises
-    the distortion: nobody used the codeword.
+    the distortion: nobody used the codeword. Where there are at most K distinct vectors, they
+    become the codewords, and copies of the first one fill the codebook.
 
     References
     ----------
     Lloyd, "Least squares quantization in PCM", 1982; Arthur and Vassilvitskii, "k-means++", 2007.
     """
     options = options or KMeansOptions()
-    features = check_features(features, options.n_codewords)
+    return learn_codebook(check_features(features, options.n_codewords), options, progress)
+
+
+def learn_codebook(
+    features: Float32Array, options: KMeansOptions, progress: ProgressCallback | None = None
+) -> KMeansResult:
+    """Run `fit_kmeans` on vectors that are checked, or are residuals of such: of any size."""
     rng = np.random.default_rng(options.seed)
     train = features
     if options.max_train is not None and options.max_train < len(features):
         train = features[np.sort(rng.permutation(len(features))[: options.max_train])]
+    n_revived, few = 0, distinct_rows(train, options.n_codewords)
+    if few is not None:
+        return _exact(features, few, options.n_codewords)
     codebook = _initial_codebook(train, options, rng)
     history: list[float] = []
-    n_revived = 0
     for iteration in range(options.n_iterations):
         codes, errors = assign(train, codebook)
         history.append(float(errors.mean(dtype=np.float64)))
@@ -185,6 +188,15 @@ def fit_kmeans(
         codes, errors = assign(features, codebook)
     distortion = float(errors.mean(dtype=np.float64))
     return KMeansResult(codebook, codes, distortion, tuple(history), n_revived)
+
+
+def _exact(features: Float32Array, distinct: Float32Array, n_codewords: int) -> KMeansResult:
+    """Return distinct vectors (n, D) as the codebook (K, D), n <= K."""
+    rest = np.repeat(distinct[:1], n_codewords - len(distinct), axis=0)
+    codebook = np.concatenate([distinct, rest])  # (K, D); ties go to the lower number
+    codes, errors = assign(features, codebook)
+    distortion = float(errors.mean(dtype=np.float64))
+    return KMeansResult(codebook, codes, distortion, (distortion,), 0)
 
 
 def _initial_codebook(
@@ -248,12 +260,36 @@ def _updated(
     updated = codebook.copy()
     alive = counts > 0
     updated[alive] = (sums[alive] / counts[alive, None]).astype(np.float32)
+    _move_tight(features, codes, errors, codebook, updated)
     dead = np.flatnonzero(~alive)
     if len(dead) == 0:
         return updated, 0
     farthest = np.argsort(-errors, kind="stable")[: len(dead)]
     # Vectors described exactly, up to float32 rounding, need no codeword of their own.
-    rounding = 1e-6 * float(np.einsum("kd,kd->k", updated, updated).max())
-    farthest = farthest[errors[farthest] > rounding]
+    rows = features[farthest]
+    farthest = farthest[errors[farthest] > _ROUNDING * np.einsum("nd,nd->n", rows, rows)]
     updated[dead[: len(farthest)]] = features[farthest]
     return updated, len(farthest)
+
+
+def _move_tight(
+    features: Float32Array,
+    codes: Int64Array,
+    errors: NDArray[np.float32],
+    codebook: Float32Array,
+    updated: Float32Array,
+) -> None:
+    """Set codewords far from zero with vectors close around them to ``c + mean(x - c)``.
+
+    The mean of such vectors rounds by more than they differ.
+    """
+    counts = np.bincount(codes, minlength=len(codebook))
+    totals = np.bincount(codes, weights=errors, minlength=len(codebook))
+    means = (totals / np.maximum(counts, 1)).astype(np.float32)
+    is_tight = (counts > 0) & is_cancelled(means, np.einsum("kd,kd->k", codebook, codebook))
+    if not is_tight.any():
+        return
+    rows = np.flatnonzero(is_tight[codes])
+    left = features[rows] - codebook[codes[rows]]
+    sums, _ = one_hot_sums(left, codes[rows], len(codebook))
+    updated[is_tight] = codebook[is_tight] + sums[is_tight] / counts[is_tight, None]

@@ -6,13 +6,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from anybit.baselines.additive import solve_codebooks
 from anybit.baselines.fit_result import FitResult
 from anybit.baselines.options import FitOptions
-from anybit.codes import Codebooks
+from anybit.codes import BeamRule, Codebooks
 from anybit.errors import DependencyError
 from anybit.types import Float32Array, ProgressCallback
 
 __all__ = ["LocalSearchFitOptions", "fit_local_search"]
+
+_INEXACT_SHARE = 2.0**-12  # of the mean square of the vectors
+_MOST_SOLUTIONS = 4
 
 
 @dataclass(frozen=True)
@@ -85,13 +89,34 @@ def fit_local_search(
     quantizer.train(np.ascontiguousarray(centred))
     shape = (options.n_levels, options.n_codewords, centred.shape[1])
     values = faiss.vector_to_array(quantizer.codebooks).reshape(shape)
+    values = _settled(_ordered(values), centred, options)
     made = Codebooks.stacked(
-        _ordered(values), offset=offset, metric=options.metric, beam_size=options.beam_size
+        values, offset=offset, metric=options.metric, beam_size=options.beam_size
     )
     if progress is not None:
         progress(1, 1)
     fitted = FitResult.of(made, features, ())
     return replace(fitted, history=(float(fitted.distortion_per_level[-1]),))
+
+
+def _settled(
+    codebooks: Float32Array, centred: Float32Array, options: LocalSearchFitOptions
+) -> Float32Array:
+    """Solve for the codebooks in float64 where FAISS's float32 solution is the larger error."""
+    rule = BeamRule(options.beam_size, options.n_levels)
+    energy = float(np.einsum("nd,nd->n", centred, centred).mean(dtype=np.float64))
+    best, least = codebooks, np.inf
+    for _ in range(_MOST_SOLUTIONS):
+        made = Codebooks.stacked(codebooks, beam_size=rule.size)
+        codes = made.encode(centred)
+        left = centred - made.decode(codes)
+        error = float(np.einsum("nd,nd->n", left, left).mean(dtype=np.float64))
+        if error < least:
+            best, least = codebooks, error
+        if error >= _INEXACT_SHARE * energy:
+            break
+        codebooks = solve_codebooks(centred, codes.planes, codebooks, rule, ridge=1e-6)
+    return best
 
 
 def _ordered(codebooks: Float32Array) -> Float32Array:

@@ -13,6 +13,9 @@ from anybit.types import METRICS, Float32Array, Metric
 
 __all__ = ["FitOptions"]
 
+_TIGHT_SHARE = 2.0**-12  # of squares
+_ROUNDED_OFF_SHARE = 2.0**-36
+
 
 @dataclass(frozen=True)
 class FitOptions:
@@ -27,7 +30,9 @@ class FitOptions:
     metric : {"ip", "l2", "cosine"}
         Stored in the codebooks for searching; the fit is by squared error with every metric.
     has_offset : bool
-        Take the mean off first and add it to every reconstruction.
+        Take the mean off first and add it to every reconstruction. Vectors that lie close together
+        and far from zero (spread below 1/64 of the mean) always have an offset: float32 distances
+        would be too inexact.
     n_iterations : int
         Most k-means iterations of a level.
     max_train : int or None
@@ -69,10 +74,22 @@ class FitOptions:
         return features[np.sort(chosen)]
 
     def offset_of(self, features: Float32Array) -> Float32Array | None:
-        """Return the mean (D,) of vectors, or None without an offset."""
+        """Return the mean (D,) of vectors, or None without an offset.
+
+        Where a few huge vectors move the mean so far that the others would be rounded off, it is
+        the median of each column instead.
+        """
+        mean = np.asarray(features.mean(axis=0, dtype=np.float64), dtype=np.float32)
+        sq_mean = float(np.square(mean, dtype=np.float64).sum())
         if not self.has_offset:
-            return None
-        return np.asarray(features.mean(axis=0, dtype=np.float64), dtype=np.float32)
+            left = features - mean
+            spread = float(np.einsum("nd,nd->n", left, left).mean(dtype=np.float64))
+            return mean if spread < _TIGHT_SHARE * sq_mean else None
+        sq_norms = np.einsum("nd,nd->n", features, features)
+        sq_norms = sq_norms[sq_norms > 0]
+        if len(sq_norms) and np.median(sq_norms) < _ROUNDED_OFF_SHARE * sq_mean:
+            return np.asarray(np.median(features, axis=0), dtype=np.float32)
+        return mean
 
     def prepared(
         self, features: Float32Array

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from anybit.baselines.fit_result import FitResult
-from anybit.baselines.kmeans import KMeansOptions, fit_kmeans
+from anybit.baselines.kmeans import KMeansOptions, learn_codebook
 from anybit.baselines.options import FitOptions
 from anybit.codes import Codebooks
 from anybit.errors import DataError, DependencyError, OptionError
@@ -83,7 +83,7 @@ def fit_product(
     if dim % options.n_levels:
         raise OptionError(
             f"the dimension must be a multiple of the {options.n_levels} levels (subspaces) of a "
-            f"product quantiser, got {dim}. Use a number of levels that divides it."
+            f"product quantiser, got {dim}. {_cure_of_levels(dim, options.n_codewords)}"
         )
     rotation = _rotation(centred, options) if options.has_rotation else None
     if rotation is not None:
@@ -92,7 +92,7 @@ def fit_product(
     codebooks, n_revived, history = [], 0, []
     for level in range(options.n_levels):
         part = np.ascontiguousarray(centred[:, level * width : (level + 1) * width])
-        found = fit_kmeans(part, KMeansOptions(**options.kmeans(level)))
+        found = learn_codebook(part, KMeansOptions(**options.kmeans(level)))
         codebooks.append(found.codebook)
         history.append(found.distortion)
         n_revived += found.n_revived
@@ -102,6 +102,21 @@ def fit_product(
         np.stack(codebooks), rotation=rotation, offset=offset, metric=options.metric
     )
     return FitResult.of(made, features, history, n_revived)
+
+
+def _cure_of_levels(dim: int, n_codewords: int) -> str:
+    """Name the numbers of levels that divide a dimension."""
+    levels = [number for number in range(1, min(dim, 16) + 1) if dim % number == 0]
+    bits = [number * (n_codewords.bit_length() - 1) for number in levels]
+    return (
+        f"With {n_codewords} codewords take {_one_of(bits)} bits ({_one_of(levels)} levels), or "
+        "another method: rq has no subspaces."
+    )
+
+
+def _one_of(numbers: list[int]) -> str:
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _rotation(centred: Float32Array, options: ProductFitOptions) -> Float32Array:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anybit.baselines.fit_result import FitResult
-from anybit.baselines.kmeans import KMeansOptions, fit_kmeans
+from anybit.baselines.kmeans import KMeansOptions, learn_codebook
 from anybit.baselines.options import FitOptions
 from anybit.baselines.recurrent_adam import AdamOptions, fit_by_adam
 from anybit.baselines.recurrent_steps import (
@@ -28,6 +28,9 @@ __all__ = ["RecurrentFitOptions", "fit_recurrent"]
 
 # A level that takes off less than 2 % of what the first one does, has collapsed.
 _SMALL_SCALE = 0.02
+# Squares of longer codewords overflow float32. One huge vector may ask for them: the pass before
+# such a step is then the last.
+_LARGEST_CODEWORD = 1e17
 
 
 @dataclass(frozen=True)
@@ -202,13 +205,13 @@ def _start(
     # A rough start does: 8 iterations on part of the vectors, as the passes that follow move all.
     sample = max(32_768, options.n_codewords)
     settings = KMeansOptions(n_coarse, 8, max_train=sample, seed=options.seed)
-    coarse = fit_kmeans(features, settings)
+    coarse = learn_codebook(features, settings)
     if not is_split:
         left = coarse.distortion / max(float(np.einsum("nd,nd->", features, features)), 1e-30)
         ratio = min(0.9, max(0.1, float(np.sqrt(left * len(features)))))
         return coarse.codebook, np.power(ratio, np.arange(options.n_levels, dtype=np.float64))
     residual = features - coarse.codebook[coarse.codes]
-    fine = fit_kmeans(residual, settings)
+    fine = learn_codebook(residual, settings)
     codebook = np.concatenate([coarse.codebook, fine.codebook])
     return codebook, np.linspace(1.0, 0.6, options.n_levels)
 
@@ -229,6 +232,8 @@ def _fit_by_least_squares(
         stats = moments(encoding.codes, weights)
         scales = solve_scales(codebook, encoding.projections, stats, scales)
         codebook = solve_codebook(features, scales, stats, codebook)
+        if float(np.abs(scales).max()) * float(np.abs(codebook).max()) > _LARGEST_CODEWORD:
+            break
         codebook, revived = _revived(features, codebook, encoding)
         n_revived += revived
         encoding = _encoded(features, codebook, scales, options)
@@ -265,19 +270,20 @@ def _revived(
         return codebook, 0
     farthest = np.argsort(-encoding.errors, kind="stable")[: len(dead)]
     # Vectors described exactly, up to float32 rounding, need no codeword of their own.
-    rounding = 1e-6 * float(np.einsum("kd,kd->k", codebook, codebook).max())
+    rows = features[farthest]
+    rounding = np.float32(1e-12) * np.einsum("nd,nd->n", rows, rows)
     farthest = farthest[encoding.errors[farthest] > rounding]
     codebook = codebook.copy()
     codebook[dead[: len(farthest)]] = features[farthest]
     return codebook, len(farthest)
 
 
-def _symptoms(scales: NDArray[np.float64]) -> tuple[str, ...]:
-    """Name the levels whose scale is near zero or below."""
-    return tuple(
-        f"level_scales[{level}] should be well above 0, got {scale:.4f}. Near zero a level hardly "
-        "improves the code, below zero it turns codewords round. Use the split start, fewer "
-        "levels, or independent codebooks (fit_residual)."
-        for level, scale in enumerate(scales)
+def _symptoms(scales: NDArray[np.float64]) -> dict[int, str]:
+    """Return what to say of levels whose scale is near zero or below."""
+    return {
+        level: f"level_scales[{level}] should be well above 0, got {scale:.4f}. Near zero a level "
+        "hardly improves the code, below zero it turns codewords round. Use fewer levels, or "
+        "independent codebooks (method rq, fit_residual)."
+        for level, scale in enumerate(scales.tolist())
         if scale < _SMALL_SCALE
-    )
+    }

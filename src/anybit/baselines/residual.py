@@ -8,7 +8,7 @@ import numpy as np
 
 from anybit.baselines.additive import solve_codebooks
 from anybit.baselines.fit_result import FitResult
-from anybit.baselines.kmeans import KMeansOptions, fit_kmeans
+from anybit.baselines.kmeans import KMeansOptions, learn_codebook
 from anybit.baselines.options import FitOptions
 from anybit.codes import Beam, BeamRule, Codebooks, CodewordTables, rows_of_a_block
 from anybit.errors import OptionError
@@ -107,7 +107,8 @@ def fit_residual(
     rule = BeamRule(options.beam_size, options.n_levels)
     if options.beam_size > 1:
         rule = learned.rule_of_all_lengths()
-        codebooks = _refined(centred, codebooks, rule, options.n_refinements)
+        if not learned.is_exact:
+            codebooks = _refined(centred, codebooks, rule, options.n_refinements)
     made = Codebooks.stacked(
         codebooks,
         offset=offset,
@@ -131,13 +132,21 @@ class _Levels:
         self.codebooks: list[Float32Array] = []
         self.history: list[float] = []
         self.n_revived = 0
+        # Mean squared error below which only float32 rounding is left.
+        sq_norms = np.einsum("nd,nd->n", centred, centred)
+        self._rounding = 1e-12 * float(sq_norms.mean(dtype=np.float64))
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the levels so far describe every vector, up to rounding."""
+        return bool(self.history) and self.history[-1] <= self._rounding
 
     def add_level(self) -> None:
         """Learn the codebook of the next level, and encode by it."""
         settings = self._options.kmeans(len(self.codebooks))
         if self._options.n_codewords > _FEW_CODEWORDS:
             settings["init"] = "progressive"
-        found = fit_kmeans(self._residuals(), KMeansOptions(**settings))
+        found = learn_codebook(self._residuals(), KMeansOptions(**settings))
         self.codebooks.append(found.codebook)
         self.n_revived += found.n_revived
         tables = CodewordTables(np.stack(self.codebooks))
@@ -148,6 +157,8 @@ class _Levels:
 
     def _residuals(self) -> Float32Array:
         """Return what is left over by the codes that are kept, or by a sample of them."""
+        if self.is_exact:  # the other codes kept would teach further levels to undo the first
+            return self._least_residuals()
         n_kept = self._beams[0].codes.shape[1]
         total = sum(len(beam.vectors) for beam in self._beams) * n_kept
         most = max(self._options.max_residuals, total // n_kept)
@@ -164,11 +175,24 @@ class _Levels:
             parts.append(left)
         return np.concatenate(parts)
 
+    def _least_residuals(self) -> Float32Array:
+        """Return what the best code of each vector leaves over, (N, D)."""
+        parts = []
+        for beam in self._beams:
+            rows = np.arange(len(beam.vectors))
+            best = beam.codes[rows, beam.errors.argmin(axis=1)]  # (n, t)
+            left = beam.vectors
+            for level, codebook in enumerate(self.codebooks):
+                left = left - codebook[best[:, level]]
+            parts.append(left)
+        return np.concatenate(parts)
+
     def rule_of_all_lengths(self) -> BeamRule:
         """Return the rule that weighs each prefix by the inverse of its mean error."""
-        *shorter, whole = self.history
+        floor = self._rounding or 1.0  # exact prefixes weigh alike
+        *shorter, whole = [max(one, floor) for one in self.history]
         each = self._options.prefix_weight * whole / max(len(shorter), 1)
-        weights = tuple(each / max(one, 1e-30) for one in shorter)
+        weights = tuple(each / one for one in shorter)
         return BeamRule(self._rule.size, self._rule.n_levels, weights)
 
 

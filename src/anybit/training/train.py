@@ -135,6 +135,8 @@ def _train_vectors(
         metric=options.metric or "ip",
         seed=options.seed,
     )
+    for text in model.summary["warnings"]:
+        _log.warning("%s", text)
     if target is not None:
         model.save_pretrained(target, overwrite=overwrite)
     return model

@@ -94,11 +94,11 @@ def test_identical_vectors_are_described_exactly():
 
 
 def test_collapsed_scales_are_reported():
-    assert _symptoms(np.array([1, 0.5, 0.3])) == ()
+    assert _symptoms(np.array([1, 0.5, 0.3])) == {}
     found = _symptoms(np.array([1, 0.001, -0.4]))
     assert len(found) == 2
-    assert "level_scales[1] should be well above 0, got 0.0010" in found[0]
-    assert "level_scales[2]" in found[1]
+    assert "level_scales[1] should be well above 0, got 0.0010" in found[1]
+    assert "level_scales[2]" in found[2]
 
 
 def test_progress_ends_at_a_pass():
