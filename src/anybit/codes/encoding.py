@@ -19,6 +19,9 @@ __all__ = ["LARGEST_LENGTH", "fill_planes"]
 
 # Longer vectors overflow float32 in sums of their squares.
 LARGEST_LENGTH = 1e15
+# A beam compares |x|^2 - 2 <x, c> + |c|^2: of vectors so much longer than any reconstruction,
+# float32 would keep |x|^2 alone.
+_BEAM_REACH = 2.0**10
 # Rows of one block: the (rows, K) table of 256 codewords stays within 4 MiB.
 _BLOCK_ROWS = 4096
 
@@ -33,9 +36,10 @@ def fill_planes(
     DataError
         If a vector holds NaN or infinity.
     """
-    tables = None
+    tables, limit = None, LARGEST_LENGTH
     if codebooks.beam_size > 1 and codebooks.kind != "product":
         tables = CodewordTables(codebooks.codebooks, codebooks.level_scales)
+        limit = min(limit, _BEAM_REACH * _reach(codebooks) or limit)
     gram = None
     if codebooks.level_scales is not None and codebooks.assignment == "l2":
         gram = codebooks.codebooks @ codebooks.codebooks.T  # (K, K)
@@ -50,7 +54,7 @@ def fill_planes(
             )
         if codebooks.offset is not None:
             block = block - codebooks.offset
-        block = _shortened(block)
+        block = _shortened(block, limit)
         part = planes[:, start : start + _BLOCK_ROWS]
         if codebooks.kind == "product":
             _encode_parts(codebooks, block, part)
@@ -62,16 +66,21 @@ def fill_planes(
             _encode_greedily(codebooks, block, part, n_given)
 
 
-def _shortened(block: Float32Array) -> Float32Array:
-    """Return vectors (n, D) with those whose squares overflow float32 cut to a length that fits.
+def _reach(codebooks: Codebooks) -> float:
+    """Return a length that no sum of codewords exceeds."""
+    norms = [np.linalg.norm(codebooks.codewords(m), axis=1) for m in range(codebooks.n_levels)]
+    return float(sum(norm.max() for norm in norms))
 
-    The codewords of a trained model are far shorter, so the nearest one stays the nearest.
+
+def _shortened(block: Float32Array, limit: float) -> Float32Array:
+    """Return vectors (n, D) with those that have values above a limit cut to it.
+
+    The codewords are far shorter, so the nearest one stays the nearest.
     """
     largest = np.abs(block).max(axis=1, initial=0)
-    limit = np.float32(LARGEST_LENGTH)
     if (largest <= limit).all():
         return block
-    factors = np.where(largest > limit, limit / np.maximum(largest, limit), np.float32(1))
+    factors = np.float32(limit) / np.maximum(largest, np.float32(limit))
     return np.asarray(block * factors[:, None], dtype=np.float32)
 
 

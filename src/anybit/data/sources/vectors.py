@@ -104,8 +104,16 @@ def _to_float32(rows: NDArray[Any]) -> Float32Array:
 
 def _check_finite(rows: Float32Array, positions: Int64Array) -> None:
     """Raise DataError naming the first rows that are not finite."""
-    is_bad = ~np.isfinite(rows).all(axis=1)
+    is_finite = np.isfinite(rows)
+    is_bad = ~is_finite.all(axis=1)
     if is_bad.any():
+        empty = np.flatnonzero(~is_finite.any(axis=0))
+        if len(rows) > 1 and len(empty):
+            shown = ", ".join(map(str, empty[:5].tolist()))
+            raise DataError(
+                f"vectors must be finite in float32, got NaN or infinity in all {len(rows)} rows "
+                f"of {len(empty)} columns; the first: {shown}. Leave these columns out."
+            )
         shown = ", ".join(str(number) for number in positions[is_bad][:5])
         raise DataError(
             f"vectors must be finite in float32, got NaN or infinity in {int(is_bad.sum())} "
