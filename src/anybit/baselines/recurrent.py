@@ -196,10 +196,12 @@ def _start(
 
     With codewords of the vectors alone, least squares sees that scaled copies of them describe
     residuals badly, and shrinks the scales. Codewords of residuals from the start, usable at
-    scales near 1, end lower with ALS on every data set tried, most on clustered ones.
+    scales near 1, end lower with ALS on every data set tried, most on clustered ones. One coarse
+    and one fine codeword would both be the mean of centred vectors, zero up to rounding, so two
+    codewords start from k-means.
     """
     n_coarse = options.n_codewords
-    is_split = options.start == "split" and options.n_levels > 1
+    is_split = options.start == "split" and options.n_levels > 1 and n_coarse > 2
     if is_split:
         n_coarse //= 2
     # A rough start does: 8 iterations on part of the vectors, as the passes that follow move all.

@@ -63,6 +63,18 @@ def test_offset_is_the_mean_and_helps_when_the_mean_is_large():
     assert centred.distortion_per_level.sum() < plain.distortion_per_level.sum()
 
 
+@pytest.mark.parametrize("n_levels", [2, 5])
+@pytest.mark.parametrize("optimizer", ["als", "adam"])
+def test_two_codewords_are_learned_from_the_vectors_and_not_from_rounding(optimizer, n_levels):
+    features = vectors()
+    options = RecurrentFitOptions(n_levels=n_levels, n_codewords=2, optimizer=optimizer)
+    fitted = fit_recurrent(features, options)
+    spread = ((features - features.mean(axis=0)) ** 2).sum(axis=1).mean()
+    # Two clusters by k-means leave about 0.6 of the variance; a first level of zeros leaves 1.
+    assert fitted.distortion_per_level[0] < 0.8 * spread
+    assert np.abs(fitted.codebooks.level_scales).max() <= 1.5
+
+
 def test_level_weights_shift_the_balance():
     features = vectors()
     first = fit_recurrent(features, RecurrentFitOptions(level_weights=(50, 1, 1), **SMALL))
