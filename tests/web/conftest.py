@@ -24,6 +24,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from anybit.cli import app
+from anybit.serve import Client
 
 N_ITEMS = 300
 FIRST_ID = 2**60  # of the vectors: beyond what a JavaScript number holds
@@ -69,6 +70,30 @@ def serve():
     return served
 
 
+def untrained_network():
+    """Return a network of given weights whose codewords are the features of the first 16 digits.
+
+    What training ends at depends on the processor. By these codes every picture of the collection
+    is among the first 12 of its own query, and one of the first 16 is the first.
+    """
+    import torch
+
+    from anybit.codes import Codebooks
+    from anybit.data import Preprocessor
+    from anybit.models import DRQ, BackboneConfig, DRQConfig, QuantizerConfig
+
+    torch.manual_seed(0)
+    backbone = BackboneConfig("resnet-small", 16, {"widths": [8, 8, 8]})
+    network = DRQ(DRQConfig(backbone, QuantizerConfig(4, 16, metric="l2"), (12, 4))).eval()
+    preprocessor = Preprocessor(16)
+    network.preprocessor = preprocessor.to_dict()
+    images = [Image.open(io.BytesIO(digit_png(number))) for number in range(N_ITEMS)]
+    features = network.features(np.stack([preprocessor(image) for image in images]))
+    mean, scales = features.mean(axis=0), np.array([1, 0.5, 0.25, 0.125], np.float32)
+    network.quantizer.set_codebooks(Codebooks.shared(features[:16] - mean, scales, offset=mean))
+    return network
+
+
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
     """A collection of 300 pictures with metadata, and a tiny network of 4 levels."""
@@ -82,10 +107,7 @@ def digits(tmp_path_factory):
         }
     )
     pyarrow.parquet.write_table(table, folder / "digits.parquet")
-    pyarrow.parquet.write_table(table[:100], folder / "train.parquet")
-    cli("train", folder / "train.parquet", "-o", folder / "model", "--bits", 16,
-        "--codewords", 16, "--backbone-options", '{"widths": [4, 8, 8]}', "--input-px", 16,
-        "--batch-size", 30, "--epochs", "1,1,1", "-q")  # fmt: skip
+    untrained_network().save_pretrained(folder / "model")
     cli("create", folder / "digits.anybit", "--model", folder / "model")
     cli("add", folder / "digits.anybit", folder / "digits.parquet", "-q")
     return folder / "digits.anybit"
@@ -113,6 +135,17 @@ def goods(tmp_path_factory):
     cli("create", folder / "goods.anybit", "--model", folder / "model")
     cli("add", folder / "goods.anybit", *source, "-q")
     return folder / "goods.anybit"
+
+
+@pytest.fixture
+def found_by():
+    """A function that gives the ids the API finds by a picture, as the page writes them."""
+
+    def found(address, content, k=24):
+        with Client(address) as client:
+            return [str(hit.id) for hit in client.search(content, k=k).hits]
+
+    return found
 
 
 @pytest.fixture
