@@ -1,7 +1,7 @@
 # Every target does its own set-up in .venv; a stamp makes that fast when nothing changed.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all test-web crash damage sanitize check format bench clean
+.PHONY: help setup demo test test-all test-web test-processors crash damage sanitize check format bench clean
 
 VENV   := .venv
 PYTHON ?= python3
@@ -12,7 +12,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 8 ] && echo 8 || echo $$n)
 
 help:  ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # What the compiled kernel is made of: a change builds it anew.
 KERNEL := CMakeLists.txt cpp/bindings.cpp $(wildcard cpp/kernel/*)
@@ -39,6 +39,9 @@ test-all: $(STAMP)  ## The tests, all of them.
 # In one process: its tests share two servers and a browser. Skipped where there is no Chromium.
 test-web: $(STAMP)  ## The search page in a real browser (Chromium; about half a minute).
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs tests/web
+
+test-processors: $(STAMP)  ## The numeric tests under every instruction set of this processor (MINUTES).
+	PYTHONPATH=tests $(BIN)/python -m processors.run_levels --jobs $(JOBS)
 
 crash: $(STAMP)  ## Kill writers 200 times, four writers for a minute (up to 10 minutes).
 	ANYBIT_KILLS=200 ANYBIT_WRITERS_S=60 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/crash
