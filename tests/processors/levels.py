@@ -34,7 +34,6 @@ TORCH_TESTS = (
     "tests/unit/models",
     "tests/unit/training",
     "tests/unit/collection/test_onnx.py",
-    "tests/unit/serve/test_api.py",
     "tests/unit/cli/test_photos.py",
     "tests/property/test_dqn_bound.py",
 )
