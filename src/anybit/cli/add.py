@@ -35,13 +35,25 @@ def add(
         bool,
         typer.Option("--store-images", help="Also store the image files, for `migrate`."),
     ] = False,
+    id_prefix: Annotated[
+        str | None,
+        typer.Option(
+            help="Give the items ids of their own: hashes of this text and their path or row. "
+            "Their keys begin with it."
+        ),
+    ] = None,
+    is_replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Overwrite items of other sources that have the same ids."),
+    ] = False,
 ) -> None:
     """Encode items and store their codes.
 
-    An id that is there is updated. An addition that was interrupted is simply run again: what is
-    stored as it is now is passed over.
+    Items of this source that changed since are updated, moved files keep their ids, and what is
+    stored as it is now stays: an addition that was interrupted is simply run again. Items of
+    another source are never replaced; ids given by an id column update the items that have them.
     """
-    from anybit.collection import AddOptions, Collection
+    from anybit.collection import AdditionPlan, AddOptions, Collection
 
     opened = Collection.open(collection, device)
     items = open_said(source, flags, console)
@@ -51,14 +63,22 @@ def add(
         store_features=is_store_features,
         store_images=is_store_images,
         max_bad=flags.max_bad,
+        id_prefix=id_prefix,
+        replace=is_replace,
     )
+
+    def announce(plan: AdditionPlan) -> None:
+        if plan.n_updated:
+            what = "ids exist and will be" if plan.n_existing else "items have changed and will be"
+            console.say(f"  {plan.n_updated:,} of {len(items):,} {what} updated")
+
     with console.progress("encoding") as progress:
-        report = opened.add(items, options, progress)
+        report = opened.add(items, options, progress, announce)
     n_items = opened.count()
     console.result(
         {"collection": str(collection), "n_items": n_items, **vars(report)},
         f"{collection}: {report.n_added:,} added, {report.n_updated:,} updated, "
-        f"{report.n_unchanged:,} unchanged, "
+        f"{report.n_moved:,} moved, {report.n_unchanged:,} unchanged, "
         f"{n_items:,} items in all",
     )
     if report.n_bad:

@@ -1,5 +1,6 @@
 """What a user holds: a model, the stored codes of items, and the search over them."""
 
+from anybit.collection.addition_plan import AdditionPlan, UsedIdError
 from anybit.collection.advising import AdviceSources, advise_source
 from anybit.collection.collection import Collection
 from anybit.collection.contact_sheet import draw_contact_sheet
@@ -13,6 +14,7 @@ from anybit.collection.lookup import Answer, Lookup
 __all__ = [
     "AddOptions",
     "AddReport",
+    "AdditionPlan",
     "AdviceSources",
     "Answer",
     "Collection",
@@ -21,6 +23,7 @@ __all__ = [
     "Engine",
     "Hits",
     "Lookup",
+    "UsedIdError",
     "advise_source",
     "draw_contact_sheet",
     "export_model",

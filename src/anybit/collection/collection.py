@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from anybit.codes import Codes
+from anybit.collection.addition_plan import AdditionPlan, check_given, plan_addition
 from anybit.collection.creation import SavesPretrained, create_folder
 from anybit.collection.encoder import EncoderOptions
 from anybit.collection.ingest import AddOptions, AddReport, Ingest, code_rows
@@ -24,6 +26,7 @@ from anybit.collection.replacement import (
     remove_replaced,
     replacement_lock,
 )
+from anybit.collection.stored_items import GIVEN
 from anybit.collection.upgrade import upgrade_folder
 from anybit.data import BadItems, Source, open_source
 from anybit.errors import DataError, ShapeError
@@ -93,11 +96,17 @@ class Collection(CollectionReader):
         source: Source | str | Path,
         options: AddOptions | None = None,
         progress: ProgressCallback | None = None,
+        announce: Callable[[AdditionPlan], None] | None = None,
     ) -> AddReport:
-        """Encode the items of a source and store them; an id that is there is updated.
+        """Encode the items of a source and store them; what is stored as it is now stays.
+
+        An item is what comes from one place of one source: a path within a folder, a row of a
+        file. When its content has changed it is updated. A file that was moved keeps its id. An
+        item of another source is never replaced, unless its id was given (by an id column, or by
+        an array of ids) and is given again.
 
         Items are written in chunks, each one commit. An addition that was interrupted is run
-        again: what was written is updated, nothing doubles.
+        again: it goes on with what is missing.
 
         Parameters
         ----------
@@ -105,6 +114,8 @@ class Collection(CollectionReader):
         options : AddOptions, optional
         progress : callable, optional
             Called with (items done, items in all).
+        announce : callable, optional
+            Called with what is going to be done, before the work.
 
         Raises
         ------
@@ -112,7 +123,8 @@ class Collection(CollectionReader):
             If the source holds something else than the model takes, ids repeat, vectors hold NaN
             or infinity, or too many images cannot be decoded. Chunks written before are taken
             back, unless another process has written meanwhile. Also if the collection got another
-            model meanwhile: chunks written before stay, and the same addition continues.
+            model meanwhile: chunks written before stay, and the same addition continues. And,
+            before anything is written, if items of other sources have the same ids.
         ShapeError
             If vectors have another dimension than the model takes.
         OptionError
@@ -123,15 +135,21 @@ class Collection(CollectionReader):
         if not isinstance(source, Source):
             source = open_source(Path(source), options.source)
         self._check_dim(source)
+        if options.id_prefix is not None:
+            source = source.with_id_prefix(options.id_prefix)
         if len(np.unique(source.ids)) != len(source.ids):
             raise DataError("ids of a source must be distinct, got repeated ones.")
-        self._upgrade()
+        plan = plan_addition(source, self._store, options.stored, replace=options.replace)
+        if announce is not None:
+            announce(plan)
+        if len(plan.positions):
+            self._upgrade()
         with self._store.locked():
             pass  # a collection that cannot be written says so before the work
         bad = BadItems()
         bad.add_unlisted(source.unusable)
         bad_file = self._folder.child(_BAD_ITEMS).place
-        ingest = Ingest(self._store, self.codebooks, source, options)
+        ingest = Ingest(self._store, self.codebooks, source, options, plan)
         try:
             ingest.run(self.encoder, bad, progress)
         except DataError as cause:
@@ -144,8 +162,15 @@ class Collection(CollectionReader):
                 self._folder.write(_BAD_ITEMS, bad.to_csv())
             else:
                 self._folder.remove([_BAD_ITEMS])
-        counts = (ingest.n_added, ingest.n_updated, ingest.n_unchanged, len(bad))
-        return AddReport(*counts, bad_file if len(bad) else None)
+        return AddReport(
+            n_added=ingest.n_added,
+            n_updated=ingest.n_updated,
+            n_unchanged=plan.n_unchanged,
+            n_bad=len(bad),
+            bad_file=bad_file if len(bad) else None,
+            n_moved=ingest.n_moved,
+            n_existing=plan.n_existing,
+        )
 
     def add_codes(
         self,
@@ -153,8 +178,12 @@ class Collection(CollectionReader):
         ids: Int64Array,
         model_fingerprint: str,
         columns: pa.Table | None = None,
+        *,
+        replace: bool = False,
     ) -> AddReport:
         """Store codes that were made elsewhere by the same model.
+
+        An item whose id was given is updated by the same id.
 
         Parameters
         ----------
@@ -165,11 +194,14 @@ class Collection(CollectionReader):
             Of the model that made the codes.
         columns : pyarrow.Table, optional
             ``key``, ``labels`` (lists of class names) and metadata columns, one row a code.
+        replace : bool
+            Overwrite items whose ids were derived from where they came from, too.
 
         Raises
         ------
         DataError
-            If the codes come from another model, or ids repeat.
+            If the codes come from another model, ids repeat, or an id is that of an item that came
+            from a folder, file or array without ids (unless `replace`); nothing was written then.
         ShapeError
             If the numbers of levels, ids or rows do not fit.
         """
@@ -199,8 +231,10 @@ class Collection(CollectionReader):
             others = columns.drop_columns(given)
             for name, values in zip(stored_names(others.column_names), others.columns, strict=True):
                 rows = rows.append_column(name, values)
-        counts = self._store.upsert(rows)
-        return AddReport(counts.n_added, counts.n_updated)
+        rows = rows.append_column("item_source", pa.array([GIVEN] * len(rows), pa.string()))
+        check = None if replace else partial(check_given, self._store, ids)
+        counts = self._store.upsert(rows, check)
+        return AddReport(counts.n_added, counts.n_updated, n_existing=counts.n_updated)
 
     def delete(self, ids: Int64Array | None = None, where: str | None = None) -> int:
         """Delete items, given by ids, by a filter, or by both; return how many there were.

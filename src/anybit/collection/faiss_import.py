@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from anybit.codes import Codebooks, ModelFolder, write_model_folder
 from anybit.collection.collection import Collection
 from anybit.collection.creation import create_folder
 from anybit.collection.faiss_index import IndexContent, content_of_index, load_faiss
 from anybit.collection.ingest import code_rows
+from anybit.collection.stored_items import GIVEN
 from anybit.errors import DataError, FormatError
 
 __all__ = ["import_faiss"]
@@ -84,6 +86,7 @@ def import_faiss(
         content.codebooks, {"imported_from": "faiss", "n_vectors": content.codes.n_items}
     )
     rows = code_rows(content.ids, content.codes)
+    rows = rows.append_column("item_source", pa.array([GIVEN] * len(rows), pa.string()))
     create_folder(collection_path, model, overwrite=overwrite, rows=rows)
     return Collection.open(collection_path)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,10 +18,12 @@ import pyarrow as pa
 from PIL import Image
 
 from anybit.codes import Codebooks, Codes
+from anybit.collection.addition_plan import AdditionPlan, check_commit
 from anybit.collection.encoder import Encoder
 from anybit.collection.metadata_names import stored_names
-from anybit.collection.signatures import changed_positions, signatures_of
-from anybit.data import BadItems, Preprocessor, Source, SourceOptions, path_text
+from anybit.collection.signatures import signatures_of
+from anybit.collection.stored_items import IN_MEMORY
+from anybit.data import BadItems, Preprocessor, Source, SourceOptions, content_digest, path_text
 from anybit.errors import DataError, OptionError
 from anybit.store import CodeStore, level_columns
 from anybit.types import Float32Array, Int64Array, ProgressCallback
@@ -62,6 +65,11 @@ class AddOptions:
         Share of images that may be undecodable; above it the whole addition is taken back.
     rows_per_commit : int
         Rows that are collected before they are written.
+    id_prefix : str or None
+        Gives items other ids, hashes of the prefix and what names an item, and keys that begin
+        with it: so that items of another source that have the same ids stay.
+    replace : bool
+        Overwrite items of other sources that have the same ids.
     source : SourceOptions or None
         How a source given by path is read.
     """
@@ -73,6 +81,8 @@ class AddOptions:
     store_images: bool = False
     max_bad: float = 0.01
     rows_per_commit: int = 20_000
+    id_prefix: str | None = None
+    replace: bool = False
     source: SourceOptions | None = None
 
     def __post_init__(self) -> None:
@@ -99,7 +109,7 @@ class AddReport:
     Parameters
     ----------
     n_added, n_updated : int
-        New items, and items whose id was there already.
+        New items, and items that were stored before and have changed.
     n_unchanged : int
         Items that were stored as they are now: they were not encoded again.
     n_bad : int
@@ -107,6 +117,10 @@ class AddReport:
         read, and folders that cannot be opened.
     bad_file : Path, str or None
         CSV that lists them, by its path or URL; None without any.
+    n_moved : int
+        Items that were found at another place; they keep their ids.
+    n_existing : int
+        Items whose given id was stored before, unchanged ones included.
     """
 
     n_added: int
@@ -114,6 +128,8 @@ class AddReport:
     n_unchanged: int = 0
     n_bad: int = 0
     bad_file: Path | str | None = None
+    n_moved: int = 0
+    n_existing: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,12 +146,15 @@ class Batch:
         JPEG files, or None without thumbnails.
     n_read : int
         Items read for this batch, bad ones included.
+    digests : list of bytes
+        Of what was read, see `content_digest`.
     """
 
     positions: Int64Array
     inputs: Float32Array
     thumbnails: list[bytes] | None
     n_read: int
+    digests: list[bytes]
 
 
 def batches_of(
@@ -167,7 +186,9 @@ def batches_of(
     if encoder.preprocessor is None:
         for start in range(0, n_items, 4096):
             stop = min(start + 4096, n_items)
-            yield Batch(np.arange(start, stop), source.vectors(start, stop), None, stop - start)
+            vectors = source.vectors(start, stop)
+            digests = [content_digest(row.data) for row in vectors]
+            yield Batch(np.arange(start, stop), vectors, None, stop - start, digests)
         return
     reader = _ImageReader(source, encoder.preprocessor, options.thumbnails_px, bad, origins)
     n_workers = options.n_workers or min(_MOST_WORKERS, os.cpu_count() or 1)
@@ -196,6 +217,7 @@ def _joined(parts: list[Future[Batch]]) -> Batch:
         np.concatenate([batch.inputs for batch in batches]),
         [jpeg for batch in batches for jpeg in batch.thumbnails or ()] if has_thumbnails else None,
         sum(batch.n_read for batch in batches),
+        [digest for batch in batches for digest in batch.digests],
     )
 
 
@@ -209,17 +231,18 @@ class _ImageReader:
 
     def read(self, start: int, stop: int) -> Batch:
         """Decode and preprocess the images from `start` to `stop`."""
-        positions, pixels = [], []
+        positions, pixels, digests = [], [], []
         thumbnails: list[bytes] = []
         for position in range(start, stop):
             try:
-                image = self.source.read_image(position)
+                image, digest = self.source.read_with_digest(position)
             except DataError as cause:
                 key = self.source.key_of(position)
                 origin = position if self.origins is None else int(self.origins[position])
                 self.bad.add(origin, key, str(cause).removeprefix(f"{key}: "))
                 continue
             positions.append(position)
+            digests.append(digest)
             pixels.append(self.preprocessor.to_uint8(image))
             if self.thumbnails_px:
                 thumbnails.append(_thumbnail(image, self.thumbnails_px))
@@ -232,6 +255,7 @@ class _ImageReader:
             self.preprocessor.normalise(stacked),
             thumbnails if self.thumbnails_px else None,
             stop - start,
+            digests,
         )
 
 
@@ -249,7 +273,7 @@ def _thumbnail(image: Image.Image, longest_px: int) -> bytes:
 
 @dataclass
 class Ingest:
-    """One run of `Collection.add`: takes what changed, writes chunks of rows, counts.
+    """One run of `Collection.add`: encodes what is planned, writes chunks of rows, counts.
 
     Encoding and writing happen in one thread beside the network's, where that has a device of its
     own, and in turn with it otherwise.
@@ -259,9 +283,10 @@ class Ingest:
     codebooks: Codebooks
     source: Source
     options: AddOptions
+    plan: AdditionPlan
     n_added: int = 0
     n_updated: int = 0
-    n_unchanged: int = 0
+    n_moved: int = 0
     _names: list[str] = field(default_factory=list)  # of metadata columns, as they are stored
     _chunks: list[pa.Table] = field(default_factory=list)
 
@@ -274,8 +299,8 @@ class Ingest:
             If too many images are bad: what was written is taken back first.
         """
         start_version, n_total = self.store.version, len(self.source)
-        changed = changed_positions(self.source, self.store, self.options.stored)
-        n_done = self.n_unchanged = n_total - len(changed)
+        changed = self.plan.positions
+        n_done = self.plan.n_unchanged
         if n_total and not len(changed):
             return
         if n_done:
@@ -311,9 +336,12 @@ class Ingest:
 
     def _take(self, batch: Batch, features: Float32Array) -> None:
         """Encode one batch and keep its rows until a chunk is full."""
-        rows = code_rows(self.source.ids[batch.positions], self.codebooks.encode(features))
+        ids = self.plan.ids[batch.positions]
+        rows = code_rows(ids, self.codebooks.encode(features))
         signatures = signatures_of(self.source, batch.positions, self.options.stored)
         rows = rows.append_column("signature", pa.array(signatures, pa.int64()))
+        rows = rows.append_column("item_source", self._sources(ids))
+        rows = rows.append_column("item_digest", pa.array(batch.digests, pa.binary(16)))
         for name, column in self._described(batch.positions):
             rows = rows.append_column(name, column)
         if batch.thumbnails is not None:
@@ -335,9 +363,13 @@ class Ingest:
             paths = [None if one is None else path_text(os.path.realpath(one)) for one in files]
             if any(paths):
                 columns.append(("path", pa.array(paths, pa.string())))
+        row_keys = self.plan.row_keys
         if self.source.keys is not None:
             keys = [self.source.keys[position] for position in positions]
             columns.append(("key", pa.array(keys, pa.string())))
+        elif row_keys:
+            row_names = [row_keys.get(one) for one in self.plan.ids[positions].tolist()]
+            columns.append(("key", pa.array(row_names, pa.string())))
         if self.source.labels is not None:
             labels = self.source.labels.take(positions)
             names = [[labels.class_names[c] for c in row] for row in labels.lists()]
@@ -347,11 +379,26 @@ class Ingest:
             columns += zip(self._names, chosen.columns, strict=True)
         return columns
 
+    def _sources(self, ids: Int64Array) -> pa.Array:
+        """Return the sources to record with ids (n,)."""
+        name = self.plan.source
+        sources = [name] * len(ids)
+        if name == IN_MEMORY:  # an array equal to what came from a file
+            sources = [self.plan.expected.get(one) or name for one in ids.tolist()]
+        return pa.array(sources, pa.string())
+
     def _flush(self) -> None:
         if self._chunks:
-            counts = self.store.upsert(pa.concat_tables(self._chunks))
+            rows = pa.concat_tables(self._chunks)
+            ids = rows["id"].to_numpy()
+            check = None if self.options.replace else partial(
+                check_commit, self.plan, self.store, ids
+            )  # fmt: skip
+            counts = self.store.upsert(rows, check)
+            n_moved = int(np.isin(ids, self.plan.ids[self.plan.is_moved]).sum())
             self.n_added += counts.n_added
-            self.n_updated += counts.n_updated
+            self.n_moved += n_moved
+            self.n_updated += counts.n_updated - n_moved
             self._chunks.clear()
 
 

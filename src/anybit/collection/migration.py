@@ -15,6 +15,7 @@ from PIL import Image
 from anybit.codes import Codebooks
 from anybit.collection.encoder import Encoder
 from anybit.collection.ingest import AddOptions, batches_of, code_rows, feature_column
+from anybit.collection.item_match import positions_of_stored
 from anybit.data import BadItems, ImageSource, Items, Source, shown_name, text_path
 from anybit.errors import DataError
 from anybit.store import CodeStore, level_columns
@@ -113,12 +114,13 @@ class Features:
     store : CodeStore
     encoder : Encoder
     source : Source, optional
-        Pictures or vectors by id, instead of what is stored.
+        Pictures or vectors, instead of what is stored. Items are found in it by their place where
+        it is the source that they came from, else by id and content.
     """
 
     def __init__(self, store: CodeStore, encoder: Encoder, source: Source | None) -> None:
         self._store, self._encoder, self._source = store, encoder, source
-        self._order = None if source is None else np.argsort(source.ids)
+        self._places: tuple[Int64Array, Int64Array] | None = None
 
     def of(self, ids: Int64Array) -> Float32Array:
         """Return the features (n, D) of items.
@@ -146,22 +148,32 @@ class Features:
 
     def _rows(self, ids: Int64Array) -> Source | None:
         """Return a source of these items in their order; None for stored vectors."""
-        if self._source is not None and self._order is not None:
-            known = self._source.ids[self._order]
-            places = np.searchsorted(known, ids)
-            places[places == len(known)] = 0
-            missing = ids[known[places] != ids] if len(known) else ids
+        if self._source is not None:
+            positions = self._positions_of(self._source, ids)
+            missing = ids[positions < 0]
             if len(missing):
                 raise DataError(
                     f"the source must hold every item, got none for id {missing[0]} "
                     f"({len(missing)} of {len(ids)} looked at). Delete it or complete the source."
                 )
-            return self._source.take(self._order[places])
+            return self._source.take(positions)
         if self._encoder.kind == "vectors":
             return None
         names = [name for name in ("image", "path") if name in self._store.own_columns]
         stored = [name for name in names if name in self._store.columns]
         return _StoredImages(self._store.take(ids, ["id", "key", *stored]))
+
+    def _positions_of(self, source: Source, ids: Int64Array) -> Int64Array:
+        """Return where stored items (n,) are in a source, -1 where they are not."""
+        for is_again in (False, True):
+            if self._places is None or is_again:  # again: for items that came meanwhile
+                self._places = positions_of_stored(source, self._store)
+            known, positions = self._places
+            rows = np.minimum(np.searchsorted(known, ids), max(len(known) - 1, 0))
+            is_known = known[rows] == ids if len(known) else np.zeros(len(ids), np.bool_)
+            if is_known.all():
+                break
+        return np.where(is_known, positions[rows], -1)
 
     def _stored_vectors(self, ids: Int64Array) -> Float32Array:
         if "feature" not in self._store.columns:

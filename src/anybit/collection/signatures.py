@@ -1,4 +1,4 @@
-"""Which items of a source are stored already, as they are now."""
+"""Numbers that change with anything that is stored of an item."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ import hashlib
 import numpy as np
 
 from anybit.data import Source
-from anybit.store import CodeStore
 from anybit.types import Int64Array
 
-__all__ = ["changed_positions", "signatures_of"]
-
-_BLOCK = 4096
+__all__ = ["signatures_of"]
 
 
 def signatures_of(source: Source, positions: Int64Array, salt: str) -> Int64Array:
@@ -40,18 +37,3 @@ def signatures_of(source: Source, positions: Int64Array, salt: str) -> Int64Arra
         digest.update(repr(described).encode())
         found[row] = int.from_bytes(digest.digest(), "little", signed=True)
     return found
-
-
-def changed_positions(source: Source, store: CodeStore, salt: str) -> Int64Array:
-    """Return the positions (n,) of items that are new, or not stored as they are now."""
-    stored_ids, stored = store.signatures()
-    ids = source.ids
-    places = np.searchsorted(stored_ids, ids)
-    places[places == len(stored_ids)] = 0
-    is_known = stored_ids[places] == ids if len(stored_ids) else np.zeros(len(ids), dtype=np.bool_)
-    is_unchanged = np.zeros(len(ids), dtype=np.bool_)
-    known = np.flatnonzero(is_known)
-    for start in range(0, len(known), _BLOCK):
-        block = known[start : start + _BLOCK]
-        is_unchanged[block] = signatures_of(source, block, salt) == stored[places[block]]
-    return np.flatnonzero(~is_unchanged)

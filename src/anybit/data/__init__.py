@@ -20,6 +20,7 @@ from anybit.data.sources import (
     Items,
     Source,
     SourceOptions,
+    content_digest,
     hash_keys,
     open_source,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "SourceOptions",
     "Split",
     "column_kind",
+    "content_digest",
     "decode_image",
     "filterable_columns",
     "hash_keys",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from anybit.collection import UsedIdError
 from anybit.errors import DataError, FormatError, OptionError, TimeLimitError
 from anybit.serve.batching import encode_pixels
 from anybit.serve.client_filter import too_slow
@@ -69,6 +70,13 @@ def _store(
         codes = encoder.codebooks.encode(features)
         report = service.collection.add_codes(ids=ids, codes=codes, columns=pa.table(columns),
                                               model_fingerprint=encoder.fingerprint)  # fmt: skip
+    except UsedIdError as cause:
+        raise ServeError(
+            "conflict",
+            "An id must be new, or that of an item whose id was given, got one of an item that was "
+            "added from a folder, file or array.",
+            "Choose another id, or delete that item first.",
+        ) from cause
     except DataError:
         raise ServeError(
             "bad_request",

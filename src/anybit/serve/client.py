@@ -217,7 +217,10 @@ class Client:
         labels: Sequence[Sequence[str]] | None = None,
         metadata: Sequence[Mapping[str, Any]] | None = None,
     ) -> int:
-        """Store items, replacing those whose ids are there; return how many are new.
+        """Store items; return how many are new.
+
+        Items whose ids were given before are replaced. Those that were added from a folder, file
+        or array are not: ServeError with the code ``conflict``.
 
         Parameters
         ----------
@@ -243,7 +246,7 @@ class Client:
         labels: Sequence[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> int:
-        """Store an image, replacing the item whose id is there; return how many are new (0, 1)."""
+        """Store an image as `add_vectors` stores vectors; return how many are new (0 or 1)."""
         item = {"id": number, "key": key, "labels": labels, "metadata": dict(metadata or {})}
         return int(
             self._json("POST", "/v1/items", *_form(_content(image), "item", item))["n_added"]

@@ -12,6 +12,7 @@ STATUS_OF = {
     "unauthorized": 401,
     "read_only": 403,
     "not_found": 404,
+    "conflict": 409,
     "too_large": 413,
     "unsupported_image": 415,
     "rate_limited": 429,

@@ -56,7 +56,13 @@ _SEARCH_ERRORS = _errors(
     "bad_request", "not_found", "too_large", "unsupported_image", "timeout", statuses=(408, 422)
 )
 _WRITE_ERRORS = _errors(
-    "bad_request", "read_only", "too_large", "unsupported_image", "timeout", statuses=(408, 422)
+    "bad_request",
+    "conflict",
+    "read_only",
+    "too_large",
+    "unsupported_image",
+    "timeout",
+    statuses=(408, 422),
 )
 
 

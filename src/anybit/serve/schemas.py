@@ -189,7 +189,9 @@ class CollectionInfo(BaseModel):
 
 
 class _Described(_Strict):
-    id: Annotated[ItemId | IdText, Field(description="An id that is there is replaced.")]
+    id: Annotated[
+        ItemId | IdText, Field(description="An item whose id was given before is replaced.")
+    ]
     key: Annotated[str | None, Field(max_length=1_000)] = None
     labels: Annotated[list[Text] | None, Field(max_length=1_000)] = None
     metadata: Annotated[
@@ -264,6 +266,7 @@ class ErrorBody(BaseModel):
         "too_large",
         "unsupported_image",
         "bad_request",
+        "conflict",
         "unauthorized",
         "rate_limited",
         "read_only",

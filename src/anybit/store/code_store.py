@@ -77,8 +77,7 @@ class CodeStore(StoreReader):
         With `only_own` it is not when anybody else has committed since.
         """
         with self._dataset.writing() as newest:
-            later = range(version + 1, self.version + 1)
-            if only_own and not self._own_versions.issuperset(later):
+            if only_own and not self.is_alone_since(version):
                 return False
             if version not in self._dataset.versions():
                 raise OptionError(f"version must be one that is still there, got {version}.")
@@ -89,7 +88,7 @@ class CodeStore(StoreReader):
             self._own_versions.add(self.version)
             return True
 
-    def upsert(self, rows: pa.Table) -> UpsertCounts:
+    def upsert(self, rows: pa.Table, check: Callable[[], None] | None = None) -> UpsertCounts:
         """Add rows; a row whose id is there already is replaced whole. One commit.
 
         Parameters
@@ -100,6 +99,8 @@ class CodeStore(StoreReader):
             `rows` lacks become null in these rows. Dictionaries, runs and views are stored as
             plain values. A metadata column of numbers, structs or lists gets a wider type where
             these rows need one; the log says so.
+        check : callable, optional
+            Called before rows are replaced, while the lock is held; raises to prevent it.
 
         Raises
         ------
@@ -125,6 +126,8 @@ class CodeStore(StoreReader):
             transaction, counts = merge.execute_uncommitted(
                 conformed_rows(rows, schema, self._packed(rows))
             )
+            if check is not None and counts["num_updated_rows"]:
+                check()
             ids = rows["id"].to_numpy()
             self._apply(transaction, (int(ids.min()), int(ids.max())))
         return UpsertCounts(counts["num_inserted_rows"], counts["num_updated_rows"])
@@ -278,6 +281,10 @@ class CodeStore(StoreReader):
             )
         drop_levels(self._dataset, self.n_levels)
         self._own_versions.add(self.version)
+
+    def is_alone_since(self, version: int) -> bool:
+        """Tell whether all versions after this one were committed by this object."""
+        return self._own_versions.issuperset(range(version + 1, self.version + 1))
 
     def _apply(self, transaction: Any, ids: tuple[int, ...] | None = None) -> None:
         self._dataset.apply(transaction, ids)

@@ -294,8 +294,21 @@ class StoreReader:
         DataError
             If an id is not there.
         """
-        wanted = np.unique(np.asarray(ids, dtype=np.int64))
         names = list(dict.fromkeys(["id", *columns]))
+        table = self.known(ids, names)
+        found = table["id"].to_numpy()
+        absent = np.setdiff1d(ids, found)
+        if len(absent):
+            raise DataError(
+                f"ids must be in the collection, got {absent[:5].tolist()} that are not."
+            )
+        order = np.argsort(found)
+        rows = order[np.searchsorted(found[order], ids)]
+        return table.take(pa.array(rows)).select(columns)
+
+    def known(self, ids: Int64Array, columns: list[str]) -> pa.Table:
+        """Return some columns of the rows that have one of these ids, in no particular order."""
+        wanted, names = np.unique(np.asarray(ids, dtype=np.int64)), columns
         unknown = [name for name in names if name not in self.columns]
         if unknown:
             raise OptionError(
@@ -306,16 +319,7 @@ class StoreReader:
         for start in range(0, len(wanted), _IDS_PER_FILTER):
             chosen = RowIds(wanted[start : start + _IDS_PER_FILTER])
             parts.append(self._read(names, chosen).replace_schema_metadata(None))
-        table = pa.concat_tables(parts, promote_options="permissive")
-        if len(table) != len(wanted):
-            absent = np.setdiff1d(wanted, table["id"].to_numpy())
-            raise DataError(
-                f"ids must be in the collection, got {absent[:5].tolist()} that are not."
-            )
-        found = table["id"].to_numpy()
-        order = np.argsort(found)
-        rows = order[np.searchsorted(found[order], ids)]
-        return table.take(pa.array(rows)).select(columns)
+        return pa.concat_tables(parts, promote_options="permissive")
 
     def fragment_states(self) -> dict[int, tuple[str, ...]]:
         """Return the files of each fragment: other files, other rows."""

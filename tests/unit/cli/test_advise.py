@@ -100,9 +100,26 @@ def test_items_stand_in_for_features_that_are_not_stored(shop):
         np.testing.assert_allclose(one["recall"], other["recall"], atol=2 / 60)
 
 
-def test_items_must_be_those_of_the_codes(shop, tmp_path):
+def test_items_are_found_by_their_contents_in_another_file(shop, tmp_path):
     np.save(tmp_path / "other.npy", np.roll(np.load(shop / "bare.npy"), 1, axis=0))
-    result = run("advise", shop / "neither", "--items", tmp_path / "other.npy")
+    given = advice_of(shop / "neither", "--items", shop / "bare.npy")
+    moved = advice_of(shop / "neither", "--items", tmp_path / "other.npy")
+    recalls = [[one["recall"] for one in advice["lengths"]] for advice in (given, moved)]
+    assert recalls[0] == recalls[1]
+
+
+def test_items_must_be_those_of_the_codes(shop, tmp_path):
+    rows = np.load(shop / "bare.npy")
+    np.save(tmp_path / "changed.npy", rows + 1)
+    result = run("advise", shop / "neither", "--items", tmp_path / "changed.npy")
+    assert result.exit_code == 1
+    assert "the source must hold every item" in result.stderr
+    # Of codes that were made elsewhere the contents are not known.
+    made = Collection.create(tmp_path / "codes", shop / "neither/model")
+    codes = made.codebooks.encode(rows)
+    made.add_codes(codes, np.arange(len(rows)), made.model_fingerprint)
+    np.save(tmp_path / "other.npy", np.roll(rows, 1, axis=0))
+    result = run("advise", tmp_path / "codes", "--items", tmp_path / "other.npy")
     assert result.exit_code == 1
     assert "must be the source that was added" in result.stderr
 

@@ -99,7 +99,7 @@ def test_info_tells_of_collection_and_model(shop):
 
 def test_nan_vectors_are_refused(shop, tmp_path):
     np.save(tmp_path / "nan.npy", np.full((2, 8), np.nan, dtype=np.float32))
-    result = run("add", shop / "shop.anybit", tmp_path / "nan.npy")
+    result = run("add", shop / "shop.anybit", tmp_path / "nan.npy", "--id-prefix", "nan/")
     assert result.exit_code == 1
     assert "NaN" in result.stderr
 

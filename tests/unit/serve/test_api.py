@@ -252,6 +252,22 @@ def test_items_are_changed_only_where_it_is_allowed(api, own):
         error_of(client.post("/v1/items", json=two), 400, "bad_request")
 
 
+def test_an_upload_replaces_no_item_of_a_folder(tmp_path, pictures):
+    copied = Collection.open(shutil.copytree(pictures.path, tmp_path / "copy"), "cpu")
+    used, file = int(copied.index().ids[3]), picture_file(digit_vectors()[0][200], "PNG")
+    with served(copied, is_writable=True) as client:
+        before = client.get(f"/v1/items/{used}").json()
+        for number in (used, str(used)):
+            data = {"item": json.dumps({"id": number, "key": "other.png"})}
+            answer = client.post("/v1/items", files={"image": ("a.png", file)}, data=data)
+            error_of(answer, 409, "conflict")
+        assert client.get(f"/v1/items/{used}").json() == before
+        data = {"item": json.dumps({"id": 5, "key": "own.png"})}
+        for count in ("n_added", "n_updated"):
+            answer = client.post("/v1/items", files={"image": ("a.png", file)}, data=data)
+            assert answer.json()[count] == 1
+
+
 def test_an_image_is_added_with_its_thumbnail(tmp_path, pictures):
     copied = Collection.open(shutil.copytree(pictures.path, tmp_path / "copy"), "cpu")
     file = picture_file(digit_vectors()[0][200], "PNG")

@@ -15,6 +15,7 @@ from anybit.data.labels import Labels
 from anybit.data.sources.base import Items, Source
 from anybit.data.sources.columns import ids_of_column
 from anybit.data.sources.images import ImageSource
+from anybit.data.sources.item_ids import origin_of
 from anybit.data.sources.options import SourceOptions
 from anybit.data.sources.vectors import VectorSource
 from anybit.errors import DataError, FormatError
@@ -39,6 +40,8 @@ class ArrayVectors(VectorSource):
         Integers or texts; default the row numbers.
     found : str
         Where the array came from, for `describe`.
+    origin : str, optional
+        Path of the file whose rows these are; None for an array in memory.
     """
 
     def __init__(
@@ -47,12 +50,13 @@ class ArrayVectors(VectorSource):
         labels: Labels | None = None,
         ids: ArrayLike | None = None,
         found: str = "array",
+        origin: str | None = None,
     ) -> None:
         if rows.ndim != 2 or rows.dtype.kind not in "fiub":
             raise DataError(
                 f"vectors must be numbers of shape (N, D), got {rows.dtype} {rows.shape}."
             )
-        super().__init__(_items(len(rows), labels, ids), found)
+        super().__init__(_items(len(rows), labels, ids, origin), found)
         self._array = rows
 
     @property
@@ -76,6 +80,8 @@ class ArrayImages(ImageSource):
         Integers or texts; default the row numbers.
     found : str
         Where the array came from, for `describe`.
+    origin : str, optional
+        Path of the file whose rows these are; None for an array in memory.
     """
 
     def __init__(
@@ -84,6 +90,7 @@ class ArrayImages(ImageSource):
         labels: Labels | None = None,
         ids: ArrayLike | None = None,
         found: str = "array",
+        origin: str | None = None,
     ) -> None:
         is_grey = pixels.ndim == 3
         if pixels.dtype != np.uint8 or not (is_grey or (pixels.ndim == 4 and pixels.shape[3] == 3)):
@@ -91,7 +98,7 @@ class ArrayImages(ImageSource):
                 "pictures must be uint8 of shape (N, H, W, 3) or (N, H, W), got "
                 f"{pixels.dtype} {pixels.shape}."
             )
-        super().__init__(_items(len(pixels), labels, ids), found)
+        super().__init__(_items(len(pixels), labels, ids, origin), found)
         self._pixels = pixels
 
     def _encoded(self, position: int) -> Image.Image:
@@ -118,8 +125,8 @@ def open_array(path: Path, options: SourceOptions) -> Source:
     if suffix == ".npz":
         return _of_npz(path)
     if suffix == ".npy":
-        return _of_array(load_npy(path), None, None, f"{path}: array")
-    return ArrayVectors(_map_vecs(path, suffix), found=f"{path}: vectors")
+        return _of_array(load_npy(path), None, None, f"{path}: array", origin_of(path))
+    return ArrayVectors(_map_vecs(path, suffix), found=f"{path}: vectors", origin=origin_of(path))
 
 
 def load_npy(path: Path) -> NDArray[Any]:
@@ -172,23 +179,23 @@ def _of_npz(path: Path) -> Source:
     y, ids = _first(arrays, _Y_NAMES), _first(arrays, _ID_NAMES)
     try:
         labels = None if y is None else labels_of_array(y, arrays.get("class_names"))
-        return _of_array(x, labels, ids, f"{path}: arrays {', '.join(arrays)}")
+        return _of_array(x, labels, ids, f"{path}: arrays {', '.join(arrays)}", origin_of(path))
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
 
 def _of_array(
-    array: NDArray[Any], labels: Labels | None, ids: ArrayLike | None, found: str
+    array: NDArray[Any], labels: Labels | None, ids: ArrayLike | None, found: str, origin: str
 ) -> Source:
     """Vectors or pictures by the array's rank and type."""
     if array.ndim in (3, 4) and array.dtype == np.uint8:
-        return ArrayImages(array, labels, ids, found)
+        return ArrayImages(array, labels, ids, found, origin)
     if array.ndim != 2 or array.dtype.kind not in "fiub":
         raise DataError(
             f"{found}: vectors must be numbers of shape (N, D), pictures uint8 of shape "
             f"(N, H, W, 3) or (N, H, W); got {array.dtype} {array.shape}."
         )
-    return ArrayVectors(array, labels, ids, found)
+    return ArrayVectors(array, labels, ids, found, origin)
 
 
 def _map_vecs(path: Path, suffix: str) -> NDArray[Any]:
@@ -221,10 +228,11 @@ def _map_vecs(path: Path, suffix: str) -> NDArray[Any]:
     return values.view("<f4") if suffix == ".fvecs" else values  # (N, D)
 
 
-def _items(n_items: int, labels: Labels | None, ids: ArrayLike | None) -> Items:
+def _items(n_items: int, labels: Labels | None, ids: ArrayLike | None, origin: str | None) -> Items:
     """Items of an array: given ids, else row numbers."""
     if ids is None:
-        return Items(np.arange(n_items, dtype=np.int64), labels=labels)
+        numbers = np.arange(n_items, dtype=np.int64)
+        return Items(numbers, labels=labels, derived_from="rows", origin=origin)
     given = np.asarray(ids)
     if given.ndim != 1 or len(given) != n_items:
         raise DataError(f"ids must have shape ({n_items},), got {given.shape}.")

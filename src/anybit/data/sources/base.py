@@ -18,10 +18,13 @@ from anybit.data.bad_items import BadItem, BadItems
 from anybit.data.labels import Labels
 from anybit.data.path_text import shown_name
 from anybit.data.preprocess import Preprocessor
+from anybit.data.sources.item_ids import hash_keys
 from anybit.errors import DataError, OptionError, ShapeError
 from anybit.types import BoolArray, Float32Array, Int64Array, ProgressCallback, UInt8Array
 
 __all__ = ["Batch", "FilePaths", "Items", "Source"]
+
+_LONGEST_PREFIX = 200
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,20 @@ class Items:
         Class labels of the N items.
     metadata : pyarrow.Table, optional
         The other columns, N rows.
+    derived_from : "keys", "rows" or None
+        What the ids were made from: hashes of the keys, which are then unique places within
+        `origin`, or the numbers of the rows. None when the ids were given.
+    origin : str or None
+        Absolute path of the folder or file in which keys or rows name a place, with a zero byte and
+        the prefix behind it where ids have one; None for arrays in memory.
     """
 
     ids: Int64Array
     keys: tuple[str, ...] | None = None
     labels: Labels | None = None
     metadata: pa.Table | None = None
+    derived_from: Literal["keys", "rows"] | None = None
+    origin: str | None = None
 
     def __post_init__(self) -> None:
         n_items = len(self.ids)
@@ -69,9 +80,39 @@ class Items:
         """Name of one item: its key, else its id."""
         return str(self.ids[position]) if self.keys is None else self.keys[position]
 
+    def with_prefix(self, prefix: str) -> Items:
+        """Return the items under other ids: hashes of the prefix and what names each item.
+
+        That is its key, or else the number of its row or its given id. Keys get the prefix too.
+        The hashed text has a zero byte between the two, so that no prefix and key can be mistaken
+        for another prefix and key.
+
+        Raises
+        ------
+        OptionError
+            If the prefix is empty, longer than 200 characters or not printable.
+        """
+        if not 1 <= len(prefix) <= _LONGEST_PREFIX or not prefix.isprintable():
+            raise OptionError(
+                f"id_prefix must be 1 to {_LONGEST_PREFIX} printable characters, got "
+                f"{prefix[: _LONGEST_PREFIX + 1]!r}."
+            )
+        numbers = [str(number) for number in self.ids.tolist()]
+        keys = numbers if self.keys is None else self.keys
+        names = numbers if self.derived_from == "rows" else keys
+        has_own_keys = self.derived_from == "rows" and self.keys is not None
+        return replace(
+            self,
+            ids=hash_keys(f"{prefix}\0{name}" for name in names),
+            keys=tuple(f"{prefix}{key}" for key in keys),
+            derived_from="keys" if self.derived_from and not has_own_keys else self.derived_from,
+            origin=None if self.origin is None else f"{self.origin}\0{prefix}",
+        )
+
     def take(self, positions: Int64Array) -> Items:
         """Return some of the items, in the order of `positions`."""
-        return Items(
+        return replace(
+            self,
             ids=self.ids[positions],
             keys=None if self.keys is None else tuple(self.keys[i] for i in positions),
             labels=None if self.labels is None else self.labels.take(positions),
@@ -201,9 +242,24 @@ class Source(ABC):
         DataError
             If there is not one row of labels per item.
         """
-        copy = self.take(np.arange(len(self), dtype=np.int64))
-        copy._items = replace(self._items, labels=labels)
+        copy = self._with_items(replace(self._items, labels=labels))
         copy._found = "\n".join(filter(None, [self._found, found]))
+        return copy
+
+    def with_id_prefix(self, prefix: str) -> Source:
+        """Return the same items under ids and keys that begin with a prefix.
+
+        Raises
+        ------
+        OptionError
+            If the prefix is empty, longer than 200 characters or not printable.
+        """
+        return self._with_items(self._items.with_prefix(prefix))
+
+    def _with_items(self, items: Items) -> Source:
+        """Return the same pictures or vectors with another description."""
+        copy = self.take(np.arange(len(self), dtype=np.int64))
+        copy._items = items
         return copy
 
     def describe(self) -> str:
@@ -219,6 +275,10 @@ class Source(ABC):
 
     def read_image(self, position: int) -> Image.Image:
         """Return one picture, RGB; refused by a source of vectors."""
+        raise OptionError("this source holds vectors, not images; use vectors(start, stop).")
+
+    def read_with_digest(self, position: int) -> tuple[Image.Image, bytes]:
+        """Return one picture and its digest; refused by a source of vectors."""
         raise OptionError("this source holds vectors, not images; use vectors(start, stop).")
 
     def iter_images(
@@ -249,6 +309,13 @@ class Source(ABC):
         """Yield, for each position, bytes that change when its picture or vector does.
 
         Of a file those are its size and the time of its last change: it is not read.
+        """
+
+    @abstractmethod
+    def digests(self, positions: Int64Array) -> Iterator[bytes | None]:
+        """Yield, for each position, the digest of its content; None where it cannot be read.
+
+        That is `content_digest` of the image file, or of the vector as float32.
         """
 
     def file_of(self, position: int) -> Path | None:

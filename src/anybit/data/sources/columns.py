@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -128,6 +128,7 @@ def items_of_table(
     keys: Sequence[str] | None = None,
     is_keyed: bool = False,
     skip: Sequence[str] = (),
+    origin: str | None = None,
 ) -> tuple[Items, str]:
     """Make ids, keys, labels and metadata from a table's columns.
 
@@ -142,6 +143,8 @@ def items_of_table(
         Without an id column: hash the keys (True) or number the rows (False).
     skip : sequence of str
         Columns that are not metadata.
+    origin : str, optional
+        Path in which keys or rows name a place, see `Items`.
 
     Returns
     -------
@@ -158,16 +161,17 @@ def items_of_table(
         LABEL_NAMES,
     )
     words = []
+    derived_from: Literal["keys", "rows"] | None = None
     given_keys = None if keys is None else tuple(keys)
     if id_names:
         ids, string_keys = ids_of_column(table.column(id_names[0]), id_names[0])
         given_keys = string_keys or given_keys
         words.append(f"ids from column {id_names[0]}")
     elif is_keyed and given_keys is not None:
-        ids = hash_keys(given_keys)
+        ids, derived_from = hash_keys(given_keys), "keys"
         words.append("ids from the paths")
     else:
-        ids = np.arange(table.num_rows, dtype=np.int64)
+        ids, derived_from = np.arange(table.num_rows, dtype=np.int64), "rows"
         words.append("ids are row numbers")
     labels = None
     if label_names:
@@ -178,7 +182,8 @@ def items_of_table(
     used = {*id_names, *label_names, *skip}
     rest = table.select([name for name in table.column_names if name not in used])
     metadata = rest.replace_schema_metadata(None) if rest.num_columns else None
-    return Items(ids, given_keys, labels, metadata), ", ".join(words)
+    items = Items(ids, given_keys, labels, metadata, derived_from, origin)
+    return items, ", ".join(words)
 
 
 def ids_of_column(column: pa.ChunkedArray, name: str) -> tuple[Int64Array, tuple[str, ...] | None]:

@@ -13,7 +13,7 @@ from anybit.data.path_text import path_text, shown_name
 from anybit.data.sources.base import FilePaths, Items
 from anybit.data.sources.file_listing import Listing, list_folder
 from anybit.data.sources.images import ImageSource
-from anybit.data.sources.item_ids import hash_keys
+from anybit.data.sources.item_ids import hash_keys, origin_of
 from anybit.data.sources.options import SourceOptions
 from anybit.errors import DataError
 
@@ -61,14 +61,14 @@ class FolderImages(ImageSource):
         if any(splits):
             names = sorted({shown_name(name) for name in splits if name})
             words.append(f"splits {', '.join(names)}")
+        root = path if path.is_dir() else path.parent
         super().__init__(
-            Items(hash_keys(keys), keys, labels, metadata),
+            Items(hash_keys(keys), keys, labels, metadata, "keys", origin_of(root)),
             "\n".join([", ".join(words), *skipped]),
             options.max_pixels,
             listing.unusable,
         )
         self._files = tuple(listing.files.values())
-        root = path if path.is_dir() else path.parent
         self.file_paths = FilePaths(root, keys)
 
     def _encoded(self, position: int) -> Path:

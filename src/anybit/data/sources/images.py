@@ -17,6 +17,7 @@ from anybit.data.bad_items import BadItem, BadItems
 from anybit.data.decode import DEFAULT_MAX_PIXELS, decode_image, read_file
 from anybit.data.preprocess import Preprocessor
 from anybit.data.sources.base import Batch, Items, Source
+from anybit.data.sources.item_ids import content_digest
 from anybit.errors import DataError, OptionError
 from anybit.types import BoolArray, Int64Array, UInt8Array
 
@@ -76,6 +77,36 @@ class ImageSource(Source):
                     yield encoded if isinstance(encoded, bytes) else encoded.tobytes()
             except (OSError, DataError):  # the reason is told when it is decoded
                 yield b""
+
+    def digests(self, positions: Int64Array) -> Iterator[bytes | None]:
+        """Yield the digests of image files, or of the pixels of pictures from an array."""
+        for position in positions.tolist():
+            try:
+                yield _digest(self._bytes_or_image(position))
+            except DataError:
+                yield None
+
+    def read_with_digest(self, position: int) -> tuple[Image.Image, bytes]:
+        """Return one picture as `read_image` does, and its digest; the file is read once.
+
+        Raises
+        ------
+        DataError
+            If it cannot be read or decoded; names the item.
+        """
+        try:
+            encoded = self._bytes_or_image(position)
+            digest = _digest(encoded)
+            if isinstance(encoded, Image.Image):
+                return encoded, digest
+            return decode_image(encoded, self._max_pixels), digest
+        except DataError as error:
+            raise DataError(f"{self.key_of(position)}: {error}") from error
+
+    def _bytes_or_image(self, position: int) -> bytes | Image.Image:
+        """Return the bytes of one picture's file, or a picture of an array."""
+        encoded = self._encoded(position)
+        return read_file(encoded) if isinstance(encoded, Path) else encoded
 
     def file_of(self, position: int) -> Path | None:
         """Return the file that holds one picture alone, None where there is none."""
@@ -197,6 +228,13 @@ class ImageSource(Source):
             raise OptionError("images are read in batches with a preprocessor, got None.")
         pixels, is_ok = self.uint8_batch(positions, preprocessor, bad_items)
         return Batch(positions, pixels, is_ok)
+
+
+def _digest(picture: bytes | Image.Image) -> bytes:
+    """Digest of an image file, or of the size and the pixels of a picture at hand."""
+    if isinstance(picture, bytes):
+        return content_digest(picture)
+    return content_digest(f"{picture.size} ".encode() + picture.tobytes())
 
 
 class _ImageSubset(ImageSource):

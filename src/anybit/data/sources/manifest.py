@@ -14,6 +14,7 @@ from anybit.data.sources.base import FilePaths
 from anybit.data.sources.columns import find_path_column, items_of_table
 from anybit.data.sources.file_listing import list_folder, sub_folders
 from anybit.data.sources.images import ImageSource
+from anybit.data.sources.item_ids import origin_of
 from anybit.data.sources.item_paths import find_file, manifest_key, match_paths
 from anybit.data.sources.options import SourceOptions
 from anybit.data.sources.table_files import read_table
@@ -73,7 +74,12 @@ class ManifestImages(ImageSource):
                 tables, promote_options="permissive"
             )  # fmt: skip
             items, words = items_of_table(
-                table, options, keys=keys, is_keyed=True, skip=sorted(columns)
+                table,
+                options,
+                keys=keys,
+                is_keyed=True,
+                skip=sorted(columns),
+                origin=origin_of(root),
             )
         except (DataError, pa.ArrowException) as error:
             raise DataError(f"{shown_name(path)}: {error}") from error

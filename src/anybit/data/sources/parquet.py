@@ -20,6 +20,7 @@ from anybit.data.sources.columns import (
     vector_cells,
 )
 from anybit.data.sources.images import ImageSource
+from anybit.data.sources.item_ids import origin_of
 from anybit.data.sources.item_paths import find_file
 from anybit.data.sources.options import SourceOptions
 from anybit.data.sources.row_groups import RowGroups, open_parquet, read_parquet
@@ -55,7 +56,7 @@ class ParquetImages(ImageSource):
             paths_given = table.column(path_column).to_pylist()
             keys = [str(row) if key is None else key for row, key in enumerate(paths_given)]
         skip = () if path_column is None else (path_column,)
-        items, words = items_of_table(table, options, keys=keys, skip=skip)
+        items, words = items_of_table(table, options, keys=keys, skip=skip, origin=_origin(paths))
         found = f"Parquet {_named(paths)} with images in column {column}; {words}"
         super().__init__(items, found, options.max_pixels)
         self._cells = RowGroups(paths, column)
@@ -95,11 +96,10 @@ class ParquetVectors(VectorSource):
         _check_vector_columns(paths[1:], column)
         table = read_parquet(paths, [name for name in schema.names if name != column])
         self._cells = RowGroups(paths, column)
+        skip: tuple[str, ...] = ()
         if table.num_columns == 0:
-            table = pa.table({"row": pa.array(np.arange(len(self._cells)))})
-            items, words = items_of_table(table, options, skip=("row",))
-        else:
-            items, words = items_of_table(table, options)
+            table, skip = pa.table({"row": pa.array(np.arange(len(self._cells)))}), ("row",)
+        items, words = items_of_table(table, options, skip=skip, origin=_origin(paths))
         super().__init__(items, f"Parquet {_named(paths)} with vectors in column {column}; {words}")
         self._dim = self._width()
 
@@ -152,6 +152,11 @@ class ParquetVectors(VectorSource):
             raise DataError(f"vectors must have no empty values; see rows from {start} on.")
         values: NDArray[Any] = flat.to_numpy(zero_copy_only=False)
         return values.reshape(len(chunk), self._dim)  # (n, D)
+
+
+def _origin(paths: Sequence[Path]) -> str:
+    """Record the file, or the folder whose files are counted through."""
+    return origin_of(paths[0] if len(paths) == 1 else paths[0].parent)
 
 
 def _named(paths: Sequence[Path]) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from anybit.data.bad_items import BadItems
 from anybit.data.preprocess import Preprocessor
 from anybit.data.sources.base import Batch, Source
+from anybit.data.sources.item_ids import content_digest
 from anybit.errors import DataError
 from anybit.types import Float32Array, Int64Array
 
@@ -57,6 +58,10 @@ class VectorSource(Source):
         for row in _to_float32(self._rows(positions)):
             yield row.tobytes()
 
+    def digests(self, positions: Int64Array) -> Iterator[bytes | None]:
+        """Yield the digests of vectors."""
+        return map(content_digest, self.content(positions))
+
     def take(self, positions: ArrayLike) -> Source:
         """Return a source of some of the vectors, in the order of `positions`."""
         return _VectorSubset(self, self._positions(positions))
@@ -65,10 +70,7 @@ class VectorSource(Source):
         self, positions: Int64Array, preprocessor: Preprocessor | None, bad_items: BadItems | None
     ) -> Batch:
         """Read one batch of vectors; consecutive positions are read as a slice."""
-        first = int(positions[0])
-        is_run = bool((np.diff(positions) == 1).all())
-        rows = self._rows(slice(first, first + len(positions)) if is_run else positions)
-        values = _to_float32(rows)
+        values = _to_float32(self._rows(_as_slice(positions)))
         is_ok = np.asarray(np.isfinite(values).all(axis=1))
         if not is_ok.all():
             if bad_items is None:
@@ -93,7 +95,14 @@ class _VectorSubset(VectorSource):
         return self._whole.dim
 
     def _rows(self, positions: Int64Array | slice) -> NDArray[Any]:
-        return self._whole._rows(self._at[positions])
+        return self._whole._rows(_as_slice(self._at[positions]))
+
+
+def _as_slice(positions: Int64Array) -> Int64Array | slice:
+    """Return consecutive positions as a slice, which is read faster."""
+    if len(positions) == 0 or (np.diff(positions) != 1).any():
+        return positions
+    return slice(int(positions[0]), int(positions[-1]) + 1)
 
 
 def _to_float32(rows: NDArray[Any]) -> Float32Array:
