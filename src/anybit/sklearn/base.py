@@ -61,6 +61,14 @@ class BaseQuantizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             If X is not such an array, or a hyper-parameter is out of range (`OptionError`).
         TypeError
             If X is sparse, or a hyper-parameter has the wrong type.
+        DataError
+            If squares of the values have no room in float32.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If levels or codewords carry no information, for example because X has fewer distinct
+            rows than codewords.
         """
         features = self._features(X, reset=True)  # (N, D)
         n_codewords = self._whole("n_codewords")
