@@ -180,3 +180,9 @@ def test_a_label_file_that_is_damaged_is_named(photos, tmp_path):
     (tmp_path / "labels.parquet").write_bytes(b"PAR1")
     with pytest.raises(FormatError, match=r"labels.parquet must be a Parquet file"):
         labelled(photos, tmp_path / "labels.parquet")
+
+
+def test_the_path_column_of_a_label_file_may_have_any_name(photos, tmp_path):
+    (tmp_path / "labels.csv").write_text("shot,label\nred/0.png,y\n")
+    options = SourceOptions(labels=tmp_path / "labels.csv", path_column="shot")
+    assert open_source(photos, options).labels.lists() == [(), (0,), (), ()]
