@@ -148,6 +148,8 @@ class Batch:
         Items read for this batch, bad ones included.
     digests : list of bytes
         Of what was read, see `content_digest`.
+    files : list of bytes or None
+        The image files, where they are to be stored.
     """
 
     positions: Int64Array
@@ -155,6 +157,7 @@ class Batch:
     thumbnails: list[bytes] | None
     n_read: int
     digests: list[bytes]
+    files: list[bytes] | None = None
 
 
 def batches_of(
@@ -190,7 +193,7 @@ def batches_of(
             digests = [content_digest(row.data) for row in vectors]
             yield Batch(np.arange(start, stop), vectors, None, stop - start, digests)
         return
-    reader = _ImageReader(source, encoder.preprocessor, options.thumbnails_px, bad, origins)
+    reader = _ImageReader(source, encoder.preprocessor, options, bad, origins)
     n_workers = options.n_workers or min(_MOST_WORKERS, os.cpu_count() or 1)
     n_ahead = _BATCHES_AHEAD if encoder.has_own_device else 0
     ahead: deque[list[Future[Batch]]] = deque()
@@ -218,6 +221,9 @@ def _joined(parts: list[Future[Batch]]) -> Batch:
         [jpeg for batch in batches for jpeg in batch.thumbnails or ()] if has_thumbnails else None,
         sum(batch.n_read for batch in batches),
         [digest for batch in batches for digest in batch.digests],
+        None
+        if batches[0].files is None
+        else [file for batch in batches for file in batch.files or ()],
     )
 
 
@@ -225,7 +231,7 @@ def _joined(parts: list[Future[Batch]]) -> Batch:
 class _ImageReader:
     source: Source
     preprocessor: Preprocessor
-    thumbnails_px: int
+    options: AddOptions
     bad: BadItems
     origins: Int64Array | None = None  # positions (N,) in the source as it was given
 
@@ -233,9 +239,13 @@ class _ImageReader:
         """Decode and preprocess the images from `start` to `stop`."""
         positions, pixels, digests = [], [], []
         thumbnails: list[bytes] = []
+        files: list[bytes] = []
+        longest_px, has_files = self.options.thumbnails_px, self.options.store_images
         for position in range(start, stop):
             try:
                 image, digest = self.source.read_with_digest(position)
+                if has_files:
+                    files.append(self.source.encoded(position))
             except DataError as cause:
                 key = self.source.key_of(position)
                 origin = position if self.origins is None else int(self.origins[position])
@@ -244,8 +254,8 @@ class _ImageReader:
             positions.append(position)
             digests.append(digest)
             pixels.append(self.preprocessor.to_uint8(image))
-            if self.thumbnails_px:
-                thumbnails.append(_thumbnail(image, self.thumbnails_px))
+            if longest_px:
+                thumbnails.append(_thumbnail(image, longest_px))
         size = self.preprocessor.size_px
         stacked = np.empty((len(pixels), size, size, 3), dtype=np.uint8)  # (b, H, W, 3)
         for row, one in enumerate(pixels):
@@ -253,9 +263,10 @@ class _ImageReader:
         return Batch(
             np.array(positions, dtype=np.int64),
             self.preprocessor.normalise(stacked),
-            thumbnails if self.thumbnails_px else None,
+            thumbnails if longest_px else None,
             stop - start,
             digests,
+            files if has_files else None,
         )
 
 
@@ -348,9 +359,8 @@ class Ingest:
             rows = rows.append_column("thumbnail", pa.array(batch.thumbnails, pa.binary()))
         if self.options.store_features:
             rows = rows.append_column("feature", feature_column(features))
-        if self.options.store_images and self.source.kind == "images":
-            files = [self.source.encoded(one) for one in batch.positions.tolist()]
-            rows = rows.append_column("image", pa.array(files, pa.binary()))
+        if batch.files is not None:
+            rows = rows.append_column("image", pa.array(batch.files, pa.binary()))
         self._chunks.append(rows)
         if sum(map(len, self._chunks)) >= self.options.rows_per_commit:
             self._flush()

@@ -14,7 +14,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from anybit.cli import app
-from anybit.data import Preprocessor
+from anybit.collection import AddOptions, Collection
+from anybit.data import Preprocessor, open_source
 from anybit.models import DRQ, BackboneConfig, DRQConfig, QuantizerConfig
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux only")
@@ -132,3 +133,22 @@ def test_training_tells_what_it_left_out(tmp_path, rng):
     assert "1 items could not be used; listed in" in result.stderr
     assert "a/x.psd" in (tmp_path / "model.run" / "bad_items.csv").read_text()
     assert (tmp_path / "model" / "config.json").exists()
+
+
+def test_a_file_that_vanishes_before_it_is_stored_is_one_line(model, tmp_path):
+    for number in range(3):
+        draw(tmp_path / "photos" / f"{number}.png", 40 * number)
+    stored = Collection.create(tmp_path / "c.anybit", model)
+    source = open_source(tmp_path / "photos")
+    read = source.read_with_digest
+
+    def read_and_remove(position):
+        found = read(position)
+        if position == 1:
+            (tmp_path / "photos/1.png").unlink()
+        return found
+
+    source.read_with_digest = read_and_remove
+    report = stored.add(source, AddOptions(store_images=True, max_bad=0.5))
+    assert (report.n_added, report.n_bad) == (2, 1)
+    assert "1,1.png,the image file is missing" in (tmp_path / "c.anybit/bad-items.csv").read_text()

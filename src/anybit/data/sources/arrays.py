@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from anybit.data.labels import Labels
+from anybit.data.path_text import shown_name
 from anybit.data.sources.base import Items, Source
 from anybit.data.sources.columns import ids_of_column
 from anybit.data.sources.images import ImageSource
@@ -125,8 +126,10 @@ def open_array(path: Path, options: SourceOptions) -> Source:
     if suffix == ".npz":
         return _of_npz(path)
     if suffix == ".npy":
-        return _of_array(load_npy(path), None, None, f"{path}: array", origin_of(path))
-    return ArrayVectors(_map_vecs(path, suffix), found=f"{path}: vectors", origin=origin_of(path))
+        return _of_array(load_npy(path), None, None, f"{shown_name(path)}: array", origin_of(path))
+    return ArrayVectors(
+        _map_vecs(path, suffix), found=f"{shown_name(path)}: vectors", origin=origin_of(path)
+    )
 
 
 def load_npy(path: Path) -> NDArray[Any]:
@@ -179,7 +182,13 @@ def _of_npz(path: Path) -> Source:
     y, ids = _first(arrays, _Y_NAMES), _first(arrays, _ID_NAMES)
     try:
         labels = None if y is None else labels_of_array(y, arrays.get("class_names"))
-        return _of_array(x, labels, ids, f"{path}: arrays {', '.join(arrays)}", origin_of(path))
+        return _of_array(
+            x,
+            labels,
+            ids,
+            f"{shown_name(path)}: arrays {', '.join(map(shown_name, arrays))}",
+            origin_of(path),
+        )
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 

@@ -138,8 +138,8 @@ def _positions_of_rows(
     """Return the item of each row, -1 for none, and the column joined by; None for row by row."""
     id_column = options.id_column if options.id_column in table.column_names else None
     id_names = find_columns(table.column_names, id_column, ID_NAMES)
-    wanted = options.path_column if options.path_column in table.column_names else None
-    path_column = find_path_column(table.schema, wanted)
+    named = options.path_column if options.path_column in table.column_names else None
+    path_column = find_path_column(table.schema, named)
     if path_column in id_names or source.keys is None:
         path_column = None
     found = None
