@@ -15,7 +15,7 @@ from anybit.codes import codebooks_of, read_model_folder
 from anybit.collection.manifest import MANIFEST_NAME, Manifest, write_manifest
 from anybit.collection.onnx_engine import has_onnx, read_onnx
 from anybit.errors import OptionError
-from anybit.store import CodeStore, Folder, LocalFolder, open_folder
+from anybit.store import CodeStore, Folder, LocalFolder, open_folder, write_errors
 
 __all__ = ["ITEMS_PREFIX", "MODEL_PREFIX", "SavesPretrained", "create_folder", "take_model"]
 
@@ -44,14 +44,12 @@ def create_folder(
         If the place is taken and may not be replaced, or cannot be written.
     """
     folder = open_folder(place)
-    try:
+    with write_errors(place):
         _check_free(folder, overwrite=overwrite)
         if isinstance(folder, LocalFolder):
             _create_local(folder.place, model, rows)
         else:
             _fill(folder, model, f"{ITEMS_PREFIX}{uuid.uuid4().hex[:12]}.lance", rows=rows)
-    except OSError as cause:
-        raise OptionError(f"{place} must be writable: {cause}.") from cause
 
 
 def _check_free(folder: Folder, *, overwrite: bool) -> None:

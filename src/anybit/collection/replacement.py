@@ -33,7 +33,7 @@ from anybit.collection.onnx_engine import has_onnx
 from anybit.collection.onnx_export import export_onnx
 from anybit.data import Source
 from anybit.errors import FormatError, OptionError
-from anybit.store import REMOVED_PREFIX, CodeStore, Folder, Hold
+from anybit.store import REMOVED_PREFIX, CodeStore, Folder, Hold, write_errors
 from anybit.types import ProgressCallback
 
 __all__ = [
@@ -98,14 +98,12 @@ def replacement_lock(folder: Folder) -> Iterator[Hold]:
         If the collection cannot be written.
     """
     with ExitStack() as stack:
-        try:
+        with write_errors(folder.place):
             try:
                 hold = stack.enter_context(folder.lock(_LOCK, wait=False))
             except BlockingIOError:
                 _LOG.warning("%s is getting a model from another process: waiting", folder.place)
                 hold = stack.enter_context(folder.lock(_LOCK))
-        except OSError as cause:
-            raise OptionError(f"{folder.place} must be writable: {cause}.") from cause
         yield hold
 
 
@@ -118,10 +116,8 @@ def migrate_folder(
 ) -> MigrateReport:
     """Encode a collection's items by another model and switch to it; see `Collection.migrate`."""
     folder, manifest, store = target.folder, target.manifest, target.store
-    try:
+    with write_errors(folder.place):
         name, fingerprint = take_model(folder, model)
-    except OSError as cause:
-        raise OptionError(f"{folder.place} must be writable: {cause}.") from cause
     old_fingerprint = manifest.model_fingerprint
     if fingerprint == old_fingerprint:
         if has_onnx(folder.local_copy(name)):
@@ -172,11 +168,9 @@ def add_onnx_to_folder(target: Target, *, overwrite: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="anybit-model-") as draft:
         made = Path(draft) / "model"
         export_onnx(ours, made)
-        try:
+        with write_errors(folder.place):
             name, _ = take_model(folder, made)
             _switch_to_equal(target, name)
-        except OSError as cause:
-            raise OptionError(f"{folder.place} must be writable: {cause}.") from cause
 
 
 def _switch_to_equal(target: Target, name: str) -> None:
@@ -247,13 +241,12 @@ def remove_replaced(folder: Folder, kept_s: float) -> None:
     What a running migration writes is in the folder before ``collection.json`` names it, and looks
     replaced. So nothing is removed then.
     """
-    try:
-        with folder.lock(_LOCK, wait=False) as hold:
-            _remove_replaced(folder, kept_s, hold)
-    except BlockingIOError:
-        _LOG.info("%s is getting another model: replaced folders stay", folder.place)
-    except OSError as cause:
-        raise OptionError(f"{folder.place} must be writable: {cause}.") from cause
+    with write_errors(folder.place):
+        try:
+            with folder.lock(_LOCK, wait=False) as hold:
+                _remove_replaced(folder, kept_s, hold)
+        except BlockingIOError:
+            _LOG.info("%s is getting another model: replaced folders stay", folder.place)
 
 
 def _remove_replaced(folder: Folder, kept_s: float, hold: Hold) -> None:

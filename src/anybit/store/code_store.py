@@ -30,6 +30,7 @@ from anybit.store.schema import (
     free_column_name,
     reserved_columns,
 )
+from anybit.store.write_errors import write_errors
 from anybit.types import Int64Array, UInt8Array
 
 __all__ = ["CodeStore"]
@@ -67,7 +68,9 @@ class CodeStore(StoreReader):
             If `path` exists or cannot be written.
         """
         folder = open_folder(path)
-        if folder.is_there():
+        with write_errors(path):
+            is_there = folder.is_there()
+        if is_there:
             raise OptionError(f"{path} must not exist yet. Choose another path.")
         return cls(Dataset.create(folder, base_schema(n_levels, n_codewords, model_fingerprint)))
 

@@ -23,6 +23,7 @@ from anybit.errors import AnybitError, DataError, DependencyError, FormatError, 
 from anybit.store.checksums import ChecksumLog, Damage
 from anybit.store.folders import Folder, Hold
 from anybit.store.schema import format_version_of
+from anybit.store.write_errors import write_errors
 
 __all__ = ["Dataset", "damage_error"]
 
@@ -75,13 +76,11 @@ class Dataset:
         OptionError
             If it cannot be written.
         """
-        try:
+        with write_errors(folder.place):
             made = _lance().write_dataset(
                 schema.empty_table(), str(folder.place), schema=schema, mode="create"
             )
             ChecksumLog(folder).record(_files_of(made))
-        except (OSError, ValueError) as cause:
-            raise OptionError(f"{folder.place} must be writable: {cause}") from cause
         return cls(folder, skip_damaged=False)
 
     @property
@@ -298,6 +297,8 @@ class Dataset:
         ------
         OptionError
             If the folder cannot be written, or an old version was opened.
+        AnybitError
+            If Lance fails for another reason.
         DataError
             If another dataset has taken its place.
         FormatError
@@ -307,24 +308,18 @@ class Dataset:
             raise OptionError(
                 f"an old version ({self.version}) can only be read. Open the newest to write."
             )
-        try:
-            with self.mutex, self.folder.lock(_LOCK) as self._hold:
-                if self.is_current is not None and not self.is_current():
-                    raise DataError(
-                        f"{self.path} was replaced when the collection got another model. "
-                        "Open the collection again; the same command, run again, continues."
-                    )
-                self.refresh()
-                self._settle()
-                if not over_damage and self.log.exists and (damages := self.damages_of()):
-                    # What is written over damage would look sound ever after.
-                    raise damage_error(self, damages)
-                yield self.lance
-        except (OSError, RuntimeError) as cause:
-            raise OptionError(
-                f"{self.path} must be writable, got: {cause}. Free space or change permissions, "
-                "then run the same command again."
-            ) from cause
+        with write_errors(self.path), self.mutex, self.folder.lock(_LOCK) as self._hold:
+            if self.is_current is not None and not self.is_current():
+                raise DataError(
+                    f"{self.path} was replaced when the collection got another model. "
+                    "Open the collection again; the same command, run again, continues."
+                )
+            self.refresh()
+            self._settle()
+            if not over_damage and self.log.exists and (damages := self.damages_of()):
+                # What is written over damage would look sound ever after.
+                raise damage_error(self, damages)
+            yield self.lance
 
     def _settle(self) -> None:
         """Finish what a writer that was killed has left: a commit without a record."""

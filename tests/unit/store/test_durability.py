@@ -422,3 +422,14 @@ def test_an_old_version_is_never_written(store, change):
         with pytest.raises(OptionError, match=f"an old version .{version}. can only be read"):
             CHANGES[change](old)
     _assert_is(store.path, ROWS)
+
+
+def test_a_store_that_was_just_made_survives_a_power_cut(tmp_path, monkeypatch):
+    disk = Disk(tmp_path / "disk")
+    with _watching(monkeypatch, disk.seen):
+        CodeStore.create(disk.root / "items.lance", 2, 4, "m")
+    (tmp_path / "left").mkdir()
+    disk.leave(tmp_path / "left", is_empty=False)
+    opened = CodeStore.open(tmp_path / "left" / "items.lance")
+    assert opened.verify().damages == ()
+    opened.upsert(_rows([1]))

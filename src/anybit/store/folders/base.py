@@ -101,7 +101,8 @@ class Folder(Protocol):
     def take_in(self, source: Path, name: str) -> None:
         """Copy a folder of this machine to `name`; it survives a power cut.
 
-        A folder that is there with the same files stays; one that is incomplete is replaced.
+        A folder that is there with the same files stays; one that is incomplete is replaced. Links
+        that lead out of the folder raise DataError, see `files_below`.
         """
 
     def settle(self, names: Iterable[str] = ()) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from anybit.codes import replace_file
 from anybit.store.folders.base import Checksum, Hold, checksum_of_parts
+from anybit.store.folders.source_tree import files_below
 
 __all__ = ["REMOVED_PREFIX", "LocalFolder", "sync_folder", "sync_tree"]
 
@@ -103,7 +104,7 @@ class LocalFolder:
     def write(self, name: str, content: bytes) -> None:
         """Write a file: whole or not at all, and it survives a power cut."""
         path = self.place / name
-        path.parent.mkdir(exist_ok=True)
+        _make_folder(path.parent)
         replace_file(path, content)
 
     def take_in(self, source: Path, name: str) -> None:
@@ -111,11 +112,14 @@ class LocalFolder:
 
         A folder that is there with the same files stays; one that is incomplete is replaced.
         """
+        files = files_below(source)
         if _have_same_files(source, self.place / name):
             return
         draft = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=self.place))
         try:
-            shutil.copytree(source, draft, dirs_exist_ok=True)
+            for file in files:
+                (draft / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source / file, draft / file)
             draft.chmod(0o755)
             sync_tree(draft)
             self.remove([name])
@@ -166,13 +170,22 @@ class LocalFolder:
         Without `wait`, BlockingIOError is raised where another one holds it.
         """
         path = self.place / name
-        path.parent.mkdir(exist_ok=True)
+        _make_folder(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             yield _Flock()
         finally:
             os.close(descriptor)
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder unless it is there; its name survives a power cut."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return
+    sync_folder(path.parent)
 
 
 def _facts_below(folder: Path) -> Iterator[os.stat_result]:

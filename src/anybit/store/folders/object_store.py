@@ -25,6 +25,7 @@ from obstore.store import S3Store
 
 from anybit.store.folders.base import Checksum, Hold, checksum_of_parts
 from anybit.store.folders.lease import Lease, reason_of
+from anybit.store.folders.source_tree import files_below
 
 __all__ = ["ObjectFolder"]
 
@@ -118,11 +119,11 @@ class ObjectFolder:
 
     def take_in(self, source: Path, name: str) -> None:
         """Copy a folder of this machine to `name`; files that are there already stay."""
-        files = sorted(path for path in source.rglob("*") if path.is_file())
-        if {str(path.relative_to(source)) for path in files} <= set(self.names(name)):
+        files = files_below(source)
+        if set(files) <= set(self.names(name)):
             return
-        for path in files:
-            self.write(f"{name}/{path.relative_to(source).as_posix()}", path.read_bytes())
+        for file in files:
+            self.write(f"{name}/{file}", (source / file).read_bytes())
 
     def settle(self, names: Iterable[str] = ()) -> None:
         """Do nothing: what is there survives."""
