@@ -1,8 +1,10 @@
 """The collections beside this file were written by each format version; they must always open.
 
-Version 2 holds the same items, written in several commits with updates and deletions.
+Versions from 2 on hold the same items, written in several commits with updates and deletions;
+`make_collection.py` writes that of the present version, which is read here as it would be.
 """
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -13,11 +15,16 @@ import pytest
 from anybit.collection import Collection
 
 _HERE = Path(__file__).parent
+_SPEC = importlib.util.spec_from_file_location("make", _HERE / "make_collection.py")
+_MAKE = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_MAKE)
 _EXPECTED = json.loads((_HERE / "collection_expected.json").read_text())
 
 
-@pytest.fixture(params=["collection_v1", "collection_v2"])
+@pytest.fixture(params=["collection_v1", "collection_v2", "made now"])
 def collection(tmp_path, request):
+    if request.param == "made now":
+        return _MAKE.make_collection(tmp_path / "collection")
     return Collection.open(shutil.copytree(_HERE / request.param, tmp_path / "collection"))
 
 
