@@ -460,3 +460,75 @@ def test_another_model_finds_items_in_a_source_wherever_they_are(tmp_path):
     picture(tmp_path / "b/red/7.png", 99)  # neither its place nor its content is known
     ids, positions = positions_of_stored(open_source(tmp_path / "b"), made._store)
     assert sorted(positions.tolist()) == [-1, 0, 1]
+
+
+def forget_sources(made):
+    """Leave rows as releases before format version 3 wrote them: without source and digest."""
+    names = [one for one in made._store.columns if not one.startswith(("item_", "level_"))]
+    levels = [f"level_{one:02d}" for one in range(made._store.n_levels)]
+    made._store.upsert(made._store.read([*names, *levels]))
+    assert set(made._store.read(["item_source"])["item_source"].to_pylist()) == {None}
+
+
+def test_items_of_older_collections_are_recognised_by_place_or_signature(shop, write, tmp_path):
+    place = write(tmp_path / "a", [1, 2, 3])
+    shop.add(place)
+    ids = stored_ids(shop)
+    forget_sources(shop)
+    before = version(shop)
+    assert counts(shop.add(place)) == (0, 0, 0, 3)
+    assert version(shop) == before  # nothing is written only to record the source
+    report = shop.add(write(tmp_path / "a", [1, 2, 9, 4]))
+    assert report.n_added == 1
+    assert set(ids) < set(stored_ids(shop))
+    sources = shop._store.read(["item_source"])["item_source"].to_pylist()
+    assert set(sources) - {None} == {str(place.resolve())}
+
+
+def test_another_source_does_not_replace_items_of_older_collections(shop, write, tmp_path):
+    shop.add(write(tmp_path / "a", [1, 2, 3]))
+    forget_sources(shop)
+    message = refused(shop, write(tmp_path / "b", [7, 8, 9]))
+    assert "a source that was not recorded" in message
+    assert counts(shop.add(tmp_path / write(tmp_path / "b", [7, 8, 9]), AddOptions(replace=True)))[
+        :2
+    ] == (0, 3)
+
+
+def test_a_moved_folder_of_an_older_collection_keeps_its_ids(tmp_path):
+    made = collection(tmp_path, "folder")
+    made.add(write_folder(tmp_path / "a", [1, 2, 3]))
+    forget_sources(made)
+    ids = stored_ids(made)
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert counts(made.add(tmp_path / "b")) == (0, 0, 3, 0)
+    assert stored_ids(made) == ids
+    paths = made._store.read(["path"])["path"].to_pylist()
+    assert all(Path(path).is_file() for path in paths)
+
+
+def test_given_ids_update_items_of_older_collections(shop, write, tmp_path):
+    shop.add(write(tmp_path / "a", [1, 2], ids=[5, 6]))
+    forget_sources(shop)
+    report = shop.add(write(tmp_path / "b", [8, 9], ids=[6, 7]))
+    assert (report.n_added, report.n_updated, report.n_existing) == (1, 1, 1)
+
+
+def test_a_folder_that_cannot_be_looked_at_is_not_gone(tmp_path, monkeypatch):
+    from anybit.collection.stored_items import gone_paths
+
+    there, gone = tmp_path / "there.png", tmp_path / "gone.png"
+    there.touch()
+    names = [str(there), str(gone), None, ":memory:", str(there / "below.png")]
+    assert gone_paths(names).tolist() == [False, True, False, False, True]
+    many = [str(tmp_path / f"{at}.png") for at in range(100)]
+    Path(many[7]).touch()
+    assert np.flatnonzero(~gone_paths(many)).tolist() == [7]
+    assert gone_paths([str(tmp_path / "no/such") + f"/{at}" for at in range(100)]).all()
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "no right")
+
+    monkeypatch.setattr("anybit.collection.stored_items.os.listdir", refuse)
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert not gone_paths([*many, str(gone)]).any()
