@@ -193,7 +193,8 @@ class Collection(CollectionReader):
         model_fingerprint : str
             Of the model that made the codes.
         columns : pyarrow.Table, optional
-            ``key``, ``labels`` (lists of class names) and metadata columns, one row a code.
+            ``key``, ``labels`` (lists of class names), ``thumbnail`` (JPEG files) and metadata
+            columns, one row a code.
         replace : bool
             Overwrite items whose ids were derived from where they came from, too.
 
@@ -225,7 +226,7 @@ class Collection(CollectionReader):
         self._upgrade()
         rows = code_rows(ids, codes)
         if columns is not None:
-            given = [name for name in ("key", "labels") if name in columns.column_names]
+            given = [one for one in ("key", "labels", "thumbnail") if one in columns.column_names]
             for name in given:
                 rows = rows.append_column(name, columns[name])
             others = columns.drop_columns(given)
