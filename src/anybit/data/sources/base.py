@@ -29,7 +29,7 @@ _LONGEST_PREFIX = 200
 
 @dataclass(frozen=True)
 class Items:
-    """What is known of N items beside their pictures or vectors.
+    """What is known of N items, apart from their pictures or vectors.
 
     Parameters
     ----------
