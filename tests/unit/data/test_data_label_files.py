@@ -82,6 +82,12 @@ def test_paths_may_start_at_the_label_files_own_folder(photos, tmp_path, place):
     assert labelled(photos, write(folder / "labels.csv", names)).labels.n_unlabelled == 0
 
 
+def test_paths_may_start_at_the_folder_above_the_source(photos, tmp_path):
+    (tmp_path / "tables").mkdir()
+    table = write(tmp_path / "tables" / "labels.csv", [f"photos/{key}" for key in KEYS])
+    assert labelled(photos, table).labels.lists() == [(0,), (1,), (2,), (3,)]
+
+
 def test_one_start_of_the_paths_is_taken_for_the_whole_file(tmp_path, put):
     put(tmp_path / "photos/a.png")
     put(tmp_path / "photos/photos/a.png")
