@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from anybit.collection import Collection
     from anybit.types import Int64Array
 
-__all__ = ["delete"]
+__all__ = ["confirm", "delete", "is_terminal"]
 
 
 @command
@@ -67,7 +67,7 @@ def delete(
     else:
         console.say(f"{collection}: {len(chosen):,} of {n_before:,} items will be deleted")
         if ids is None and not is_sure:
-            _confirm(len(chosen), n_before)
+            confirm(len(chosen), n_before)
         n_deleted = _delete(opened, chosen, condition.where, console)
     n_items = opened.count()
     did = f"of {n_before:,} items would be deleted" if is_dry_run else "items deleted"
@@ -97,7 +97,7 @@ def _delete(opened: Collection, chosen: Int64Array, where: str | None, console: 
     return n_deleted
 
 
-def _confirm(n_chosen: int, n_items: int) -> None:
+def confirm(n_chosen: int, n_items: int) -> None:
     """Ask before more than half of the items are deleted.
 
     Raises
@@ -111,9 +111,14 @@ def _confirm(n_chosen: int, n_items: int) -> None:
 
     if 2 * n_chosen <= n_items:
         return
-    if not sys.stdin.isatty():
+    if not is_terminal():
         raise OptionError(
             f"--where must select at most half of the items unless --yes is given, got "
             f"{n_chosen:,} of {n_items:,}. Nothing was deleted; add --yes if that is meant."
         )
     typer.confirm(f"Delete {n_chosen:,} of {n_items:,} items?", abort=True, err=True)
+
+
+def is_terminal() -> bool:
+    """Tell whether somebody can be asked."""
+    return sys.stdin.isatty()

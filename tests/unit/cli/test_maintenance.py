@@ -4,6 +4,7 @@ import json
 
 import faiss
 import numpy as np
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
@@ -46,6 +47,89 @@ def test_delete_by_ids_and_by_condition(shop):
         "either --ids or --where or --damaged"
         in run("delete", shop, exit_code=2)["error"]["message"]
     )
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "id >= 0 LIMIT 1",
+        "id >= 0; AND labels = '0'",
+        "id >= 0 ORDER BY id",
+        "id >= 0 -- or not",
+        "\"nosuch\" <> 'x'",
+        '"labels" != "0"',
+        "key != NULL",
+        "id >= 0 OFFSET 3",
+        "",
+    ],
+)
+def test_a_condition_that_is_not_understood_deletes_nothing(shop, where):
+    for extra in ((), ("--yes",), ("--dry-run",)):
+        refused = run("delete", shop, "--where", where, *extra, exit_code=2)["error"]
+        assert refused["type"] == "FilterError"
+        assert "character" in refused["message"] or where == ""
+    assert Collection.open(shop).count() == 50
+
+
+@pytest.mark.parametrize(
+    "where", ['"id" != 7', "`id` <> 7", "7 != id", "NOT id = 7", "id<7 OR id>7"]
+)
+def test_more_than_half_is_deleted_only_with_yes_where_nobody_can_be_asked(shop, where):
+    refused = run("delete", shop, "--where", where, exit_code=2)["error"]["message"]
+    assert "49 of 50" in refused
+    assert "--yes" in refused
+    dry = run("delete", shop, "--where", where, "--dry-run")
+    assert (dry["n_matched"], dry["n_items_before"], dry["n_items"]) == (49, 50, 50)
+    done = run("delete", shop, "--where", where, "--yes")
+    assert (done["n_matched"], done["n_deleted"], done["n_items"]) == (49, 49, 1)
+    assert Collection.open(shop).ids().tolist() == [7]
+
+
+def test_half_is_deleted_without_a_question_and_ids_are_never_questioned(shop):
+    assert run("delete", shop, "--where", "id < 25")["n_deleted"] == 25
+    assert run("delete", shop, "--ids", ",".join(map(str, range(25, 49))))["n_items"] == 1
+
+
+def test_delete_says_how_many_of_how_many_before_it_deletes(shop):
+    said = CliRunner().invoke(app, ["delete", str(shop), "--where", "labels = '0'"])
+    assert "10 of 50 items will be deleted" in said.stderr
+    assert "10 items deleted, 40 there" in said.stdout
+    said = CliRunner().invoke(app, ["delete", str(shop), "--where", "labels = '1'", "--dry-run"])
+    assert "10 of 40 items would be deleted" in said.stdout
+
+
+@pytest.mark.parametrize(("answer", "n_left"), [("y\n", 0), ("n\n", 50), ("\n", 50), ("", 50)])
+def test_a_terminal_is_asked(shop, answer, n_left, monkeypatch):
+    monkeypatch.setattr("anybit.cli.delete.is_terminal", lambda: True)
+    done = CliRunner().invoke(app, ["delete", str(shop), "--where", "id >= 0"], input=answer)
+    assert "Delete 50 of 50 items? [y/N]" in done.stderr
+    assert (done.exit_code == 0) == (n_left == 0)
+    assert Collection.open(shop).count() == n_left
+
+
+def test_items_that_others_add_or_change_after_the_count_stay(shop, monkeypatch):
+    other = Collection.open(shop)
+    codes = other.codebooks.encode(np.ones((2, DIM), np.float32))
+    columns = pa.table({"labels": [["9"], ["0"]]})  # item 0 loses its label, item 100 gets it
+
+    def asked(*_, **__):
+        other.add_codes(codes, np.array([0, 100]), other.model_fingerprint, columns, replace=True)
+
+    monkeypatch.setattr("anybit.cli.delete.confirm", asked)
+    done = CliRunner().invoke(app, ["delete", str(shop), "--where", "labels = '0'", "--json"])
+    assert "1 of the 10 items" in done.stderr
+    result = json.loads(done.stdout)
+    assert (result["n_matched"], result["n_deleted"], result["n_items"]) == (10, 9, 42)
+    assert {0, 100} <= set(Collection.open(shop).ids().tolist())
+
+
+def test_a_condition_has_a_time_limit(shop, tmp_path):
+    np.save(tmp_path / "q.npy", np.ones(DIM, np.float32))
+    where = ("--where", "id >= 0", "--time-limit", "1e-9")
+    for command in (("search", shop, tmp_path / "q.npy"), ("delete", shop, "--yes")):
+        failed = run(*command, *where, exit_code=1)["error"]
+        assert failed["type"] == "TimeLimitError"
+        assert run(*command, *where[:3], "0") is not None
 
 
 def test_compact_and_verify(shop):
