@@ -43,8 +43,9 @@ test-web: $(STAMP)  ## The search page in a real browser (Chromium; about half a
 test-processors: $(STAMP)  ## The numeric tests under every instruction set of this processor (half an hour).
 	PYTHONPATH=tests $(BIN)/python -m processors.run_levels --jobs $(JOBS)
 
-crash: $(STAMP)  ## Kill writers 200 times, four writers for a minute (up to 10 minutes).
-	ANYBIT_KILLS=200 ANYBIT_WRITERS_S=60 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/crash
+crash: $(STAMP)  ## Kill writers and migrations 500 times, four writers for a minute (15 minutes).
+	ANYBIT_KILLS=200 ANYBIT_WRITERS_S=60 ANYBIT_MIGRATION_KILLS=300 ANYBIT_MIGRATION_STRIDE=7 \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/crash
 
 damage: $(STAMP)  ## Damage the files of a collection 1,000 times (four minutes).
 	ANYBIT_DAMAGES=1000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/hostile/test_damaged_collection.py

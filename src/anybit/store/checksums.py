@@ -11,14 +11,16 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from typing import TypeVar
 
 from anybit.store.folders import Checksum, Folder
 
 __all__ = ["ChecksumLog", "Damage"]
 
+_T = TypeVar("_T")
 _FOLDER, _FORMAT, _VERSION = "_checksums", "anybit-checksums", 1
 
 
@@ -65,6 +67,11 @@ class ChecksumLog:
         return path in self._known
 
     @property
+    def n_records(self) -> int:
+        """How many files the records are in, as far as they were read."""
+        return len(self._read)
+
+    @property
     def manifests(self) -> list[str]:
         """The recorded manifests: one for each acknowledged version."""
         return [path for path in self._known if path.startswith("_versions/")]
@@ -80,11 +87,7 @@ class ChecksumLog:
         names = [one for one in listed if one.endswith(".json") and one not in self._read]
         if not names:
             return True
-        if len(names) == 1:  # the usual case when following a writer: no threads for it
-            contents = [self._content_of(names[0])]
-        else:
-            with ThreadPoolExecutor(min(len(names), self._dataset.n_parallel)) as pool:
-                contents = list(pool.map(self._content_of, names))
+        contents = self._mapped(self._content_of, names)
         for name, content in zip(names, contents, strict=True):
             if content is None:
                 continue
@@ -113,8 +116,7 @@ class ChecksumLog:
         if not fresh:
             return
         self._dataset.settle(fresh)
-        with ThreadPoolExecutor(min(len(fresh), self._dataset.n_parallel)) as pool:
-            found = dict(zip(fresh, pool.map(self._dataset.checksum_of, fresh), strict=True))
+        found = dict(zip(fresh, self._mapped(self._dataset.checksum_of, fresh), strict=True))
         if ids is not None:
             found = {
                 path: replace(one, ids=ids) if path.startswith("data/") else one
@@ -144,18 +146,26 @@ class ChecksumLog:
         there = {path: known for path, known in self._known.items() if path in listed}
         self._write(there)
         self._dataset.remove(f"{_FOLDER}/{name}" for name in old)
+        self._read -= old
         self._known = there
+        self._intact &= there.keys()
 
     def damages_of(self, paths: Iterable[str], *, again: bool = False) -> list[Damage]:
         """Compare files with their records; those already compared only when asked `again`."""
         wanted = sorted({path for path in paths if again or path not in self._intact})
         if not wanted:
             return []
-        with ThreadPoolExecutor(min(len(wanted), self._dataset.n_parallel)) as pool:
-            found = list(pool.map(self._damage_of, wanted))
+        found = self._mapped(self._damage_of, wanted)
         damages = [damage for damage in found if damage is not None]
         self._intact.update(set(wanted) - {damage.path for damage in damages})
         return damages
+
+    def _mapped(self, work: Callable[[str], _T], names: list[str]) -> list[_T]:
+        """Do something for each of some files; a single one, the usual case, needs no threads."""
+        if len(names) == 1:
+            return [work(names[0])]
+        with ThreadPoolExecutor(min(len(names), self._dataset.n_parallel)) as pool:
+            return list(pool.map(work, names))
 
     def _damage_of(self, path: str) -> Damage | None:
         known = self._known.get(path)

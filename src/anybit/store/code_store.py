@@ -20,6 +20,7 @@ from anybit.store.condition import Condition
 from anybit.store.dataset import Dataset
 from anybit.store.extension import drop_levels, extend_dataset, name_models
 from anybit.store.folders import open_folder
+from anybit.store.merging import tidy_dataset
 from anybit.store.reader import StoreReader
 from anybit.store.reports import CompactReport, UpsertCounts
 from anybit.store.row_types import conformed_rows, plain_rows, wider_columns
@@ -83,6 +84,8 @@ class CodeStore(StoreReader):
             if only_own and not self.is_alone_since(version):
                 return False
             if version not in self._dataset.versions():
+                if only_own:
+                    return False  # there were very many commits since
                 raise OptionError(f"version must be one that is still there, got {version}.")
             earlier = newest.checkout_version(version)
             self._dataset.check_lock()
@@ -133,6 +136,7 @@ class CodeStore(StoreReader):
                 check()
             ids = rows["id"].to_numpy()
             self._apply(transaction, (int(ids.min()), int(ids.max())))
+            self._tidy()
         return UpsertCounts(counts["num_inserted_rows"], counts["num_updated_rows"])
 
     def upgrade(self, model_fingerprint: str) -> dict[str, str] | None:
@@ -235,6 +239,7 @@ class CodeStore(StoreReader):
             transaction, counts = merge.execute_uncommitted(pa.table({"id": chosen}))
             if counts["num_deleted_rows"]:
                 self._apply(transaction)
+                self._tidy()
         return int(counts["num_deleted_rows"])
 
     def drop_damaged(self) -> int:
@@ -292,6 +297,12 @@ class CodeStore(StoreReader):
     def _apply(self, transaction: Any, ids: tuple[int, ...] | None = None) -> None:
         self._dataset.apply(transaction, ids)
         self._own_versions.add(self.version)
+
+    def _tidy(self) -> None:
+        """Merge small fragments when it is time; what was committed is acknowledged already."""
+        before = self.version
+        tidy_dataset(self._dataset)
+        self._own_versions.update(range(before + 1, self.version + 1))
 
     def _make_room(self, rows: pa.Table) -> None:
         """Give the store the columns and the wider types that rows need, or raise DataError."""

@@ -21,14 +21,22 @@ import pyarrow as pa
 
 from anybit.errors import AnybitError, DataError, DependencyError, FormatError, OptionError
 from anybit.store.checksums import ChecksumLog, Damage
+from anybit.store.dataset_files import (
+    FragmentFacts,
+    aside_of,
+    facts_of,
+    files_of,
+    files_of_fragment,
+    manifest_of,
+    version_of,
+    versions_in,
+)
 from anybit.store.folders import Folder, Hold
 from anybit.store.schema import format_version_of
 from anybit.store.write_errors import write_errors
 
 __all__ = ["Dataset", "damage_error"]
 
-_NEWEST = 2**64 - 1  # manifests are named by what is left to this number
-_MANIFEST = ".manifest"
 _RETIRED, _LOCK = "_checksums/retired", "_checksums/lock"
 
 
@@ -65,7 +73,10 @@ class Dataset:
         self._checked: set[int] = set()  # fragments of this version
         self._hold: Hold | None = None  # while `writing`
         self._looked_s = time.monotonic()
-        self.lance: Any = self._open_newest() if version is None else self._open(version)
+        self.lance: Any = None
+        self._facts: tuple[int, dict[int, FragmentFacts]] | None = None
+        self._taken = 0  # version; `lance` may be ahead of it until its commit is acknowledged
+        self._take(self._open_newest() if version is None else self._open(version))
 
     @classmethod
     def create(cls, folder: Folder, schema: pa.Schema) -> Dataset:
@@ -80,7 +91,7 @@ class Dataset:
             made = _lance().write_dataset(
                 schema.empty_table(), str(folder.place), schema=schema, mode="create"
             )
-            ChecksumLog(folder).record(_files_of(made))
+            ChecksumLog(folder).record(files_of(made.version, facts_of(made)))
         return cls(folder, skip_damaged=False)
 
     @property
@@ -97,7 +108,7 @@ class Dataset:
 
     def versions(self) -> list[int]:
         """Return the numbers of all versions that are there, ascending."""
-        return sorted(_versions_in(self.folder))
+        return sorted(versions_in(self.folder))
 
     def made_at(self) -> dict[int, datetime]:
         """Return when each version that can be opened was committed.
@@ -110,13 +121,13 @@ class Dataset:
         self.log.refresh()
         if self.log.damages and not self.skip_damaged:
             raise FormatError(f"{self.path} is damaged: {self.log.damages[0]}.")
-        recorded = {one for one in self.versions() if _manifest_of(one) in self.log}
-        found = self.log.damages_of(map(_manifest_of, recorded))
+        recorded = {one for one in self.versions() if manifest_of(one) in self.log}
+        found = self.log.damages_of(map(manifest_of, recorded))
         there = set(self.versions())  # those that a compaction has removed meanwhile are none
-        damages = [one for one in found if _version_of(one.path) in there]
+        damages = [one for one in found if version_of(one.path) in there]
         if damages and not self.skip_damaged:
-            raise self._manifest_error(_version_of(damages[0].path), damages[0].reason)
-        lost = {_version_of(one.path) for one in damages}
+            raise self._manifest_error(version_of(damages[0].path), damages[0].reason)
+        lost = {version_of(one.path) for one in damages}
         known = [one for one in sorted(there - lost) if one in recorded or self._can_be_opened(one)]
         try:
             times = {one["version"]: one["timestamp"] for one in self.lance.versions()}
@@ -125,7 +136,7 @@ class Dataset:
         made_at = {}
         for one in known:
             try:
-                made_at[one] = times.get(one) or self.folder.changed_at(_manifest_of(one))
+                made_at[one] = times.get(one) or self.folder.changed_at(manifest_of(one))
             except FileNotFoundError:  # removed meanwhile
                 continue
         return made_at
@@ -142,7 +153,7 @@ class Dataset:
 
     def _open(self, version: int) -> Any:
         self.log.refresh()
-        path = _manifest_of(version)
+        path = manifest_of(version)
         if path in self.log and (damages := self.log.damages_of([path])):
             if not self.folder.exists(path):
                 raise OptionError(f"version must be one that is still there, got {version}.")
@@ -170,14 +181,14 @@ class Dataset:
 
     def _newest_listed(self) -> Any:
         self.log.refresh()
-        versions = sorted(_versions_in(self.folder), reverse=True)
+        versions = sorted(versions_in(self.folder), reverse=True)
         if not versions:
             raise FormatError(f"{self.path} must be a Lance dataset, got one without versions.")
-        recorded = max((_version_of(path) for path in self.log.manifests), default=0)
+        recorded = max((version_of(path) for path in self.log.manifests), default=0)
         if recorded > versions[0]:
             raise self._manifest_error(recorded, "is missing")
         for version in versions:
-            is_recorded = _manifest_of(version) in self.log
+            is_recorded = manifest_of(version) in self.log
             try:
                 return self._open(version)
             except (OSError, ValueError, RuntimeError) as cause:
@@ -190,7 +201,7 @@ class Dataset:
 
     def _manifest_error(self, version: int, reason: str) -> FormatError:
         return FormatError(
-            f"{self.path} is damaged: {_manifest_of(version)} {reason}. Restore the file from a "
+            f"{self.path} is damaged: {manifest_of(version)} {reason}. Restore the file from a "
             f"copy; other versions can be read meanwhile (version={version - 1})."
         )
 
@@ -205,21 +216,30 @@ class Dataset:
 
     def _refresh(self) -> bool:
         self._looked_s = time.monotonic()
-        if self.is_pinned or max(_versions_in(self.folder), default=0) == self.version:
+        if self.is_pinned or max(versions_in(self.folder), default=0) == self.version:
             return False
         before = self.version
         self._take(self._open_newest())
         return self.version != before
 
-    def _take(self, opened: Any) -> None:
+    @property
+    def facts(self) -> dict[int, FragmentFacts]:
+        """What the version is made of, by the numbers of its fragments."""
+        # Lance moves an open dataset to the version that it commits, recorded or not.
+        if self._facts is None or self._facts[0] != self.version:
+            self._facts = self.version, facts_of(self.lance)
+        return self._facts[1]
+
+    def _take(self, opened: Any, facts: dict[int, FragmentFacts] | None = None) -> None:
         """Read from another version from now on."""
-        self.lance = opened
+        self.lance, self._taken = opened, int(opened.version)
+        self._facts = None if facts is None else (self._taken, facts)
         self._checked.clear()
         self.skipped.clear()
 
     def is_removed(self) -> bool:
         """Tell whether the version that is read is gone, and a newer one has come."""
-        there = _versions_in(self.folder)
+        there = versions_in(self.folder)
         return self.version not in there and max(there, default=0) > self.version
 
     # --- reading ---
@@ -244,7 +264,7 @@ class Dataset:
     def _compare(self, fragments: list[Any]) -> None:
         if not fragments or not self.log.exists:
             return
-        paths = {one.fragment_id: _fragment_files(one) for one in fragments}
+        paths = {one.fragment_id: self.facts[one.fragment_id].files for one in fragments}
         found = self.damages_of(paths)
         if found and self.is_removed():
             raise FormatError(
@@ -257,15 +277,15 @@ class Dataset:
         self._checked.update(paths)
 
     def damages_of(
-        self, paths: dict[int, list[str]] | None = None, *, again: bool = False
+        self, paths: dict[int, tuple[str, ...]] | None = None, *, again: bool = False
     ) -> dict[int, list[Damage]]:
         """Return the damaged files of fragments, by the fragment's number."""
         if paths is None:
-            paths = {one.fragment_id: _fragment_files(one) for one in self.lance.get_fragments()}
+            paths = {number: one.files for number, one in self.facts.items()}
         listed = [path for some in paths.values() for path in some]
         if any(path not in self.log for path in listed):
             self.log.refresh()
-        if _manifest_of(self.version) not in self.log:
+        if manifest_of(self.version) not in self.log:
             # Committed, not acknowledged yet: its writer records what deletions it made at once.
             # What a store of version 1 held before its first records was never recorded.
             is_old = format_version_of(self.lance.schema) == 1
@@ -280,12 +300,15 @@ class Dataset:
 
     def states(self) -> dict[int, tuple[str, ...]]:
         """Return the files of every fragment that is not skipped, by its number."""
-        fragments = self.fragments() if self.skip_damaged else self.lance.get_fragments()
-        return {one.fragment_id: tuple(_fragment_files(one)) for one in fragments}
+        if self.skip_damaged:
+            self.fragments()  # finds out what to skip
+        return {
+            number: one.files for number, one in self.facts.items() if number not in self.skipped
+        }
 
     def files(self) -> list[str]:
         """Return all files that the version is made of."""
-        return _files_of(self.lance)
+        return files_of(self.version, self.facts)
 
     # --- writing ---
 
@@ -325,12 +348,12 @@ class Dataset:
         """Finish what a writer that was killed has left: a commit without a record."""
         if self.folder.exists(_RETIRED):  # of an earlier release, see docs/collection-format.md
             self.folder.remove([_RETIRED])
-        for version in _versions_in(self.folder):
+        for version in sorted(versions_in(self.folder), reverse=True):
             if version > self.version:  # it could not be read, and blocks the next commit
-                self.folder.move(_manifest_of(version), _aside(version))
-        if _manifest_of(self.version) not in self.log:
+                self.folder.move(manifest_of(version), aside_of(version))
+        if manifest_of(self.version) not in self.log:
             self._compare(self.lance.get_fragments())
-            self.log.record(_files_of(self.lance))
+            self.log.record(self.files())
 
     def apply(self, transaction: Any, ids: tuple[int, ...] | None = None) -> None:
         """Commit what was written and not committed; only while `writing`."""
@@ -350,7 +373,7 @@ class Dataset:
                 raise OSError(
                     f"data/{file.path} must have {file.file_size_bytes} bytes, got {written}"
                 )
-        self.log.record([path for one in fragments for path in _metadata_files(one)], ids)
+        self.log.record([path for one in fragments for path in files_of_fragment(one)], ids)
         self.check_lock()
 
     def check_lock(self) -> None:
@@ -364,13 +387,17 @@ class Dataset:
             self._open(made.version).get_fragments()
         except (OSError, ValueError, RuntimeError) as cause:
             # A disk that got full at the last bytes: Lance says nothing.
-            self.folder.move(_manifest_of(made.version), _aside(made.version))
-            raise OSError(f"{_manifest_of(made.version)} is incomplete: {cause}") from cause
+            self.folder.move(manifest_of(made.version), aside_of(made.version))
+            raise OSError(f"{manifest_of(made.version)} is incomplete: {cause}") from cause
         # Lance makes two versions of a compaction.
-        recorded = max(map(_version_of, self.log.manifests), default=made.version)
-        between = [one for one in _versions_in(self.folder) if recorded < one < made.version]
-        self.log.record([*_files_of(made), *map(_manifest_of, between)])
-        self._take(made)
+        between = [
+            path
+            for path in map(manifest_of, range(self._taken + 1, made.version))
+            if self.folder.exists(path)
+        ]
+        facts = facts_of(made)
+        self.log.record([*files_of(made.version, facts), *between])
+        self._take(made, facts)
 
 
 def damage_error(dataset: Dataset, damages: dict[int, list[Damage]]) -> FormatError:
@@ -388,45 +415,10 @@ def damage_error(dataset: Dataset, damages: dict[int, list[Damage]]) -> FormatEr
 
 def rows_of(dataset: Dataset, number: int) -> str:
     """Describe the rows of a damaged fragment, without reading it: Lance may crash there."""
-    fragment = next(one for one in dataset.lance.get_fragments() if one.fragment_id == number)
-    n_rows = f"{fragment.metadata.physical_rows:,} rows"
-    ids = dataset.log.ids_of(_fragment_files(fragment)[0])
+    facts = dataset.facts[number]
+    n_rows = f"{facts.n_stored:,} rows"
+    ids = dataset.log.ids_of(facts.files[0])
     return n_rows if ids is None else f"{n_rows}, numbered from {ids[0]} to {ids[1]}"
-
-
-def _versions_in(folder: Folder) -> set[int]:
-    names = folder.names("_versions")
-    stems = [name.removesuffix(_MANIFEST) for name in names if name.endswith(_MANIFEST)]
-    return {_NEWEST - int(stem) for stem in stems if stem.isdigit()}
-
-
-def _manifest_of(version: int) -> str:
-    return f"_versions/{_NEWEST - version}{_MANIFEST}"
-
-
-def _aside(version: int) -> str:
-    return f"_checksums/unreadable-{version}{_MANIFEST}"
-
-
-def _version_of(manifest: str) -> int:
-    return _NEWEST - int(manifest.removeprefix("_versions/").removesuffix(_MANIFEST))
-
-
-def _metadata_files(metadata: Any) -> list[str]:
-    paths = [f"data/{file.path}" for file in metadata.files]
-    if metadata.deletion_file is not None:
-        paths.append(metadata.deletion_file.path(metadata.id))
-    return paths
-
-
-def _fragment_files(fragment: Any) -> list[str]:
-    return _metadata_files(fragment.metadata)
-
-
-def _files_of(dataset: Any) -> list[str]:
-    """Return all files that a version is made of."""
-    paths = [path for one in dataset.get_fragments() for path in _fragment_files(one)]
-    return [*paths, _manifest_of(dataset.version)]
 
 
 def _lance() -> ModuleType:

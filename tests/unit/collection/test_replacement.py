@@ -276,12 +276,14 @@ def _in_parts(source):
 
 def _add_in_parts(shop, parts, options, meanwhile):
     """Add parts through the rows that were in use at first, as one long addition does."""
+    from anybit.collection.addition_plan import plan_addition
     from anybit.collection.ingest import Ingest
     from anybit.data import BadItems
 
     store, codebooks, encoder = shop._store, shop.codebooks, shop.encoder
     for part in parts:
-        Ingest(store, codebooks, part, options).run(encoder, BadItems(), meanwhile)
+        plan = plan_addition(part, store, options.stored, replace=False)
+        Ingest(store, codebooks, part, options, plan).run(encoder, BadItems(), meanwhile)
 
 
 @pytest.mark.parametrize("to", ["B3", "A6"])
