@@ -532,3 +532,4 @@ def test_a_folder_that_cannot_be_looked_at_is_not_gone(tmp_path, monkeypatch):
     monkeypatch.setattr("anybit.collection.stored_items.os.listdir", refuse)
     monkeypatch.setattr(Path, "stat", refuse)
     assert not gone_paths([*many, str(gone)]).any()
+    assert not gone_paths([str(gone)]).any()  # asked for by name, not listed
