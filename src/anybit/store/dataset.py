@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from types import ModuleType
@@ -74,6 +74,7 @@ class Dataset:
         self._hold: Hold | None = None  # while `writing`
         self._looked_s = time.monotonic()
         self.lance: Any = None
+        self._stamp: Hashable | None = None  # of the folder of versions, when the newest was read
         self._facts: tuple[int, dict[int, FragmentFacts]] | None = None
         self._taken = 0  # version; `lance` may be ahead of it until its commit is acknowledged
         self._take(self._open_newest() if version is None else self._open(version))
@@ -216,7 +217,14 @@ class Dataset:
 
     def _refresh(self) -> bool:
         self._looked_s = time.monotonic()
-        if self.is_pinned or max(versions_in(self.folder), default=0) == self.version:
+        if self.is_pinned:
+            return False
+        # There may be a thousand names: a search does not list them while none comes or goes.
+        stamp = self.folder.quiet_stamp_of("_versions")
+        if stamp is not None and stamp == self._stamp:
+            return False
+        if max(versions_in(self.folder), default=0) == self.version:
+            self._stamp = stamp
             return False
         before = self.version
         self._take(self._open_newest())
@@ -232,7 +240,7 @@ class Dataset:
 
     def _take(self, opened: Any, facts: dict[int, FragmentFacts] | None = None) -> None:
         """Read from another version from now on."""
-        self.lance, self._taken = opened, int(opened.version)
+        self.lance, self._taken, self._stamp = opened, int(opened.version), None
         self._facts = None if facts is None else (self._taken, facts)
         self._checked.clear()
         self.skipped.clear()

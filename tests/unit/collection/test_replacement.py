@@ -329,7 +329,9 @@ def test_a_folder_without_a_manifest_is_not_written(shop):
 
 # --- readers ---
 
-_TOUCHES = ("names", "read", "exists", "size_of", "checksum_of", "changed_at", "stamp_of")
+_TOUCHES = (
+    "names", "read", "exists", "size_of", "checksum_of", "changed_at", "stamp_of", "quiet_stamp_of",
+)  # fmt: skip
 _READS = {
     "open": lambda path, _: len(Collection.open(path)),
     "versions": lambda _, one: one.versions(),

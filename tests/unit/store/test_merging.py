@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pytest
 from anybit.codes import Codebooks
 from anybit.collection.live_index import LiveIndex
 from anybit.errors import FormatError, OptionError
-from anybit.store import CodeStore, merging
+from anybit.store import CodeStore, LocalFolder, merging
 
 N_LEVELS, K = 3, 16
 
@@ -201,3 +202,27 @@ def test_an_index_in_memory_reads_each_row_few_times(store, monkeypatch):
     assert live.n_segments <= 7
     np.testing.assert_array_equal(live.merged().ids, np.arange(n))
     np.testing.assert_array_equal(live.merged().codes.planes, planes_of(np.arange(n), 0))
+
+
+def test_versions_are_listed_again_only_when_one_came_or_went(store, monkeypatch):
+    put(store, [1])
+    reader, listed = CodeStore.open(store.path), []
+    names = LocalFolder.names
+
+    def counted(folder, below=""):
+        listed.append(below)
+        return names(folder, below)
+
+    monkeypatch.setattr(LocalFolder, "names", counted)
+    os.utime(store.path / "_versions", ns=(0, 10**9))  # as if long ago
+    assert not reader.refresh()
+    assert "_versions" in listed
+    listed.clear()
+    assert not reader.refresh()
+    assert listed == []
+    put(store, [2])
+    assert reader.refresh()  # at once, though the clock of the file system may stand still
+    assert reader.count() == 2
+    assert not reader.refresh()
+    put(store, [3])
+    assert reader.refresh()

@@ -86,6 +86,13 @@ class Folder(Protocol):
     def stamp_of(self, name: str) -> Hashable | None:
         """Return what is another value when the file was replaced; None where it is missing."""
 
+    def quiet_stamp_of(self, name: str) -> Hashable | None:
+        """Return what is another value when a name in a folder came or went.
+
+        None where the place cannot tell, or where one came or went within the last tenth of a
+        second: the clock of a file system may stand still for some milliseconds.
+        """
+
     def total_bytes(self) -> int:
         """Return the bytes of all files below."""
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ __all__ = ["REMOVED_PREFIX", "LocalFolder", "sync_folder", "sync_tree"]
 REMOVED_PREFIX = ".removed-"
 
 _CHUNK_BYTES = 1 << 20
+_QUIET_NS = 100_000_000
 
 
 class _Flock:
@@ -87,6 +89,15 @@ class LocalFolder:
         except OSError:
             return None
         return facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
+
+    def quiet_stamp_of(self, name: str) -> Hashable | None:
+        """Return what is another value when a name in a folder came or went, see `Folder`."""
+        try:
+            facts = (self.place / name).stat()
+        except OSError:
+            return None
+        is_quiet = time.time_ns() - facts.st_mtime_ns > _QUIET_NS
+        return (facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns) if is_quiet else None
 
     def total_bytes(self) -> int:
         """Return the bytes of all files below."""

@@ -97,6 +97,9 @@ class ObjectFolder:
             return None
         return facts["e_tag"], facts["last_modified"]
 
+    def quiet_stamp_of(self, name: str) -> Hashable | None:
+        """Return None: a prefix has no time of its own."""
+
     def total_bytes(self) -> int:
         """Return the bytes of all files below."""
         return sum(int(one["size"]) for one in self._all(""))
