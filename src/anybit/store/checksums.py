@@ -161,11 +161,17 @@ class ChecksumLog:
         return damages
 
     def _mapped(self, work: Callable[[str], _T], names: list[str]) -> list[_T]:
-        """Do something for each of some files; a single one, the usual case, needs no threads."""
-        if len(names) == 1:
-            return [work(names[0])]
-        with ThreadPoolExecutor(min(len(names), self._dataset.n_parallel)) as pool:
-            return list(pool.map(work, names))
+        """Do something for each of some files, a share of them in each thread.
+
+        Files are often small: handing them over one by one takes longer than reading them.
+        """
+        n_threads = min(len(names), self._dataset.n_parallel)
+        if n_threads == 1:  # the usual case when writing
+            return [work(one) for one in names]
+        shares = [names[start::n_threads] for start in range(n_threads)]
+        with ThreadPoolExecutor(n_threads) as pool:
+            done = list(pool.map(lambda share: [work(one) for one in share], shares))
+        return [done[at % n_threads][at // n_threads] for at in range(len(names))]
 
     def _damage_of(self, path: str) -> Damage | None:
         known = self._known.get(path)

@@ -1,9 +1,9 @@
 """Keeping a dataset fast that grows by small additions, a little after each commit.
 
 The cost of a commit, and the size of its manifest, grow with the number of fragments. So fragments
-are merged as in a log-structured merge tree: whenever sixteen have between 16^i and 16^(i+1) rows
-they become one. A row is written again four times at most, and N rows lie in O(log N) fragments
-and one for each 65,536 rows.
+are merged as in a log-structured merge tree: whenever eight have between 8^i and 8^(i+1) rows they
+become one. A row is written again five times at most, and N rows lie in O(log N) fragments and one
+for each 32,768 rows.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _LOG = logging.getLogger(__name__)
 MOST_VERSIONS, _MORE_VERSIONS = 1_000, 100
 # Records of checksums before they are merged.
 _MOST_RECORDS = 64
-_FAN_BITS = 4  # sixteen
-_MOST_LEVEL = 3  # fragments of 65,536 rows stay
-_MOST_BYTES = 8 << 20  # larger ones stay too: sixteen of them are written again while others wait
+_FAN_BITS = 3  # eight; sixteen make the first search slower, four write more often
+_MOST_LEVEL = 4  # fragments of 32,768 rows stay
+_MOST_BYTES = 16 << 20  # larger ones stay too: eight of them are written again while others wait
 
 
 def tidy_dataset(dataset: Dataset) -> None:
@@ -42,7 +42,7 @@ def tidy_dataset(dataset: Dataset) -> None:
 
 
 def _due_fragments(dataset: Dataset) -> list[int]:
-    """Return the numbers of fragments to merge now: none, or at least sixteen."""
+    """Return the numbers of fragments to merge now: none, or at least eight."""
     levels: dict[int, list[int]] = {}
     for number, facts in dataset.facts.items():
         level = (max(facts.n_rows, 1).bit_length() - 1) // _FAN_BITS

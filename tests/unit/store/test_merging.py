@@ -96,7 +96,7 @@ def test_columns_that_came_later_are_merged_with_rows_that_lack_them(store):
 
 
 def test_large_fragments_are_not_written_again(store, monkeypatch):
-    put(store, np.arange(1_000))  # more rows than those of the highest level that is merged
+    put(store, np.arange(5_000))  # more rows than those of the highest level that is merged
     (large,) = store.fragment_states().values()
     with monkeypatch.context() as patch:
         patch.setattr(merging, "_MOST_BYTES", 1_000)
