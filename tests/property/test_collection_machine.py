@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from anybit.codes import Codebooks, Codes, ModelFolder, write_model_folder
 from anybit.collection import Collection
-from anybit.errors import DataError, OptionError
+from anybit.errors import DataError, FilterError, OptionError
 from anybit.search import Index
 from anybit.store.folders.object_store import ObjectFolder
 from anybit.types import METRICS
@@ -79,7 +79,7 @@ class State:
         return {name: [getattr(self.rows[one], name) for one in ids] for name in names}
 
 
-# SQL, the column that it needs, and what it means.
+# A filter, the column that it needs, and what it means.
 CONDITIONS = {
     "price < 3": ("price", lambda _, row: row.price is not None and row.price < 3),
     "price IS NULL": ("price", lambda _, row: row.price is None),
@@ -202,7 +202,7 @@ class CollectionMachine(RuleBasedStateMachine):
     def delete_where(self, which, where):
         chosen = self.state.chosen(where)
         if chosen is None:
-            with pytest.raises(OptionError, match="where must be a SQL condition"):
+            with pytest.raises(FilterError, match="A column must be one of"):
                 self.handles[which].delete(where=where)
             return
         assert self.handles[which].delete(where=where) == len(chosen)
@@ -233,7 +233,7 @@ class CollectionMachine(RuleBasedStateMachine):
     def _check_search(self, collection, state, k, where, n_threads=1):
         chosen = state.chosen(where)
         if chosen is None:
-            with pytest.raises(OptionError, match="where must be a SQL condition"):
+            with pytest.raises(FilterError, match="A column must be one of"):
                 collection.search_features(QUERIES, k, where=where)
             return
         index = Index(self.codebooks, state.codes(chosen), np.array(chosen, dtype=np.int64))

@@ -100,7 +100,7 @@ def test_a_compaction_removes_nothing_of_a_running_migration(
 
 def test_a_compaction_says_that_a_migration_keeps_it_from_removing(shop, models, caplog):
     shop.migrate(models["B3"])
-    with caplog.at_level(logging.INFO), LocalFolder(shop.path).lock("replacement.lock"):
+    with caplog.at_level(logging.INFO, "anybit"), LocalFolder(shop.path).lock("replacement.lock"):
         Collection.open(shop.path).compact(0.0)
     assert "is getting another model: replaced folders stay" in caplog.text
     assert (shop.path / "items.lance").is_dir()

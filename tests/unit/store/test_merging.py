@@ -151,7 +151,7 @@ def test_an_addition_is_done_though_merging_fails(store, monkeypatch, caplog, st
     def full(*_):
         raise OSError("No space left on device")
 
-    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING, "anybit"):
         patch.setattr(merging, step, full)
         for number in range(6):
             put(store, [number])
