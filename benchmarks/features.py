@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from anybit.collection import AddOptions, load_encoder
-from anybit.collection.ingest import batches_of
+from anybit.collection.batches import batches_of
 from anybit.data import BadItems, open_source
 
 

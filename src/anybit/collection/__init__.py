@@ -1,5 +1,6 @@
 """What a user holds: a model, the stored codes of items, and the search over them."""
 
+from anybit.collection.add_options import AddOptions, AddReport
 from anybit.collection.addition_plan import AdditionPlan, UsedIdError
 from anybit.collection.advising import AdviceSources, advise_source
 from anybit.collection.collection import Collection
@@ -8,7 +9,6 @@ from anybit.collection.encoder import Encoder, EncoderOptions, Engine, load_enco
 from anybit.collection.export import export_model
 from anybit.collection.faiss_import import import_faiss
 from anybit.collection.hits import Hits
-from anybit.collection.ingest import AddOptions, AddReport
 from anybit.collection.lookup import Answer, Lookup
 
 __all__ = [

@@ -46,6 +46,8 @@ class AdditionPlan:
         Under which they are stored.
     is_moved : ndarray of shape (n,), bool
         Items whose file is at another place than before.
+    is_kept : ndarray of shape (n,), bool
+        Moved items of which nothing but the place has changed: their codes stay.
     source : str
         The source that is recorded with them.
     expected : dict of int to (str or None)
@@ -62,6 +64,7 @@ class AdditionPlan:
     positions: Int64Array
     ids: Int64Array
     is_moved: BoolArray
+    is_kept: BoolArray
     source: str
     expected: dict[int, str | None]
     row_keys: dict[int, str]
@@ -187,6 +190,7 @@ class _Planner(ItemMatch):
             positions=at,
             ids=self.ids[at],
             is_moved=self.is_moved[at],
+            is_kept=self._are_kept(at),
             source=self.name,
             expected={
                 int(self.stored.ids[row]): self.stored.source_of(row)
@@ -302,13 +306,29 @@ class _Planner(ItemMatch):
             self.is_moved[same] = gone_paths(self.stored.paths_of(self.target[same]))
         return is_same
 
-    def _signatures(self, positions: Int64Array) -> Int64Array:
-        """Return the signatures (n,) of some items, in blocks."""
-        blocks = range(0, len(positions), _BLOCK)
-        parts = [
-            signatures_of(self.source, positions[at : at + _BLOCK], self.salt) for at in blocks
+    def _are_kept(self, positions: Int64Array) -> BoolArray:
+        """Tell which items (n,) were moved and are otherwise as they are stored."""
+        is_kept = self.is_moved[positions] & (self.target[positions] >= 0)
+        moved = positions[is_kept]
+        rows = self.target[moved]
+        ids = self.stored.ids[rows].tolist()
+        keys = [
+            str(own) if key is None else key
+            for own, key in zip(ids, self.stored.keys_of(rows).to_pylist(), strict=True)
         ]
-        return np.concatenate([np.empty(0, dtype=np.int64), *parts])
+        has_digest = np.array([one is not None for one in self.stored.digests_of(rows)], np.bool_)
+        is_same = self.stored.have_signatures(rows, self._signatures(moved, keys))
+        is_kept[is_kept] = has_digest & is_same
+        return is_kept
+
+    def _signatures(self, positions: Int64Array, keys: list[str] | None = None) -> Int64Array:
+        """Return the signatures (n,) of some items, in blocks; `keys` see `signatures_of`."""
+        parts = [np.empty(0, dtype=np.int64)]
+        for at in range(0, len(positions), _BLOCK):
+            block = slice(at, at + _BLOCK)
+            own = None if keys is None else keys[block]
+            parts.append(signatures_of(self.source, positions[block], self.salt, own))
+        return np.concatenate(parts)
 
     def _refusal(self) -> UsedIdError:
         """Say which items cannot be stored, and how they can."""

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from anybit.codes import Codebooks, Codes
+from anybit.collection.add_options import AddOptions
 from anybit.collection.encoder import Encoder
 from anybit.collection.evaluation_input import features_of
-from anybit.collection.ingest import AddOptions
 from anybit.collection.migration import Features
 from anybit.data import Labels, Source, open_source
 from anybit.errors import DataError

@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from anybit.codes import Codes
+from anybit.collection.add_options import AddOptions, AddReport
 from anybit.collection.addition_plan import AdditionPlan, check_given, plan_addition
 from anybit.collection.creation import SavesPretrained, create_folder
 from anybit.collection.encoder import EncoderOptions
-from anybit.collection.ingest import AddOptions, AddReport, Ingest, code_rows
+from anybit.collection.ingest import Ingest, code_rows
 from anybit.collection.manifest import are_same_rows
 from anybit.collection.metadata_names import stored_names
 from anybit.collection.migration import MigrateReport

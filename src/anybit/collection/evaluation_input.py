@@ -6,8 +6,9 @@ import logging
 
 import numpy as np
 
+from anybit.collection.add_options import AddOptions
+from anybit.collection.batches import batches_of
 from anybit.collection.encoder import Encoder
-from anybit.collection.ingest import AddOptions, batches_of
 from anybit.data import BadItems, Labels, Source
 from anybit.errors import DataError
 from anybit.evaluation import EvaluationInput

@@ -13,8 +13,10 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from anybit.codes import Codebooks
+from anybit.collection.add_options import AddOptions
+from anybit.collection.batches import batches_of
 from anybit.collection.encoder import Encoder
-from anybit.collection.ingest import AddOptions, batches_of, code_rows, feature_column
+from anybit.collection.ingest import code_rows, feature_column
 from anybit.collection.item_match import positions_of_stored
 from anybit.data import BadItems, ImageSource, Items, Source, shown_name, text_path
 from anybit.errors import DataError

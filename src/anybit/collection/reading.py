@@ -12,6 +12,7 @@ import pyarrow as pa
 from PIL import Image
 
 from anybit.codes import Codebooks, codebooks_of, read_model_folder
+from anybit.collection.add_options import AddOptions
 from anybit.collection.advising import AdviceSources, advise_store
 from anybit.collection.conditions import compile_condition
 from anybit.collection.contact_sheet import draw_contact_sheet
@@ -20,7 +21,6 @@ from anybit.collection.encoder import Encoder, EncoderOptions, backbone_name, lo
 from anybit.collection.evaluation_input import gather_input
 from anybit.collection.export import check_export, write_rows
 from anybit.collection.hits import Hits
-from anybit.collection.ingest import AddOptions
 from anybit.collection.kept_rows import KeptRows
 from anybit.collection.live_index import LiveIndex
 from anybit.collection.lookup import Lookup

@@ -426,6 +426,61 @@ def test_too_many_bad_images_take_a_move_back(tmp_path):
     assert made._store.read(["id", "path", "item_source"]).equals(rows)
 
 
+@pytest.mark.parametrize("stored", ["images", "features", "thumbnails"])
+def test_moved_pictures_are_not_encoded_again(tmp_path, stored):
+    made = collection(tmp_path, "folder")
+    old = write_folder(tmp_path / "a", [1, 2, 2, 3])
+    options = AddOptions(
+        thumbnails_px=8 if stored == "thumbnails" else 0,
+        store_images=stored == "images",
+        store_features=stored == "features",
+    )
+    made.add(old, options)
+    own = [one for one in made._store.columns if one not in ("path", "item_source", "signature")]
+    before, n_encoded = made._store.read(own), made._encoder.n_encoded
+    new = old.rename(tmp_path / "b")
+    assert counts(made.add(new, options)) == (0, 0, 4, 0)
+    assert made._encoder.n_encoded == n_encoded
+    assert made._store.read(own).equals(before)
+    paths = made._store.read(["path"])["path"].to_pylist()
+    assert sorted(paths) == [str((new / "red" / f"{at}.png").resolve()) for at in range(4)]
+    assert counts(made.add(new, options)) == (0, 0, 0, 4)
+
+
+@pytest.mark.parametrize("change", ["options", "label", "time"])
+def test_moved_pictures_are_encoded_again_where_more_than_the_place_changed(tmp_path, change):
+    made = collection(tmp_path, "folder")
+    old = write_folder(tmp_path / "a", [1, 2, 3])
+    made.add(old)
+    n_encoded = made._encoder.n_encoded
+    new = old.rename(tmp_path / "b")
+    if change == "label":
+        (new / "red").rename(new / "blue")
+    if change == "time":
+        os.utime(new / "red/1.png", (1, 1))
+    options = AddOptions(store_features=True) if change == "options" else AddOptions()
+    assert counts(made.add(new, options)) == (0, 0, 3, 0)
+    assert made._encoder.n_encoded - n_encoded == (1 if change == "time" else 3)
+    labels = made._store.read(["labels"])["labels"].to_pylist()
+    assert labels == [["blue" if change == "label" else "red"]] * 3
+    assert counts(made.add(new, options)) == (0, 0, 0, 3)
+
+
+def test_a_move_with_new_items_goes_in_one_addition(shop, write, tmp_path):
+    old = write(tmp_path / "a", [1, 2, 3])
+    shop.add(old)
+    remove(old)
+    new = write(tmp_path / "b", [1, 2, 3, 7, 8])
+    assert counts(shop.add(new)) == (2, 0, 3, 0)
+    index = shop.index()
+    features = np.array([vector(one) for one in (1, 2, 3, 7, 8)])
+    if isinstance(shop._encoder, Colours):
+        return
+    found = shop.search_features(features, k=5)
+    assert set(found.ids.ravel().tolist()) == set(index.ids.tolist())
+    assert counts(shop.add(new)) == (0, 0, 0, 5)
+
+
 @pytest.mark.parametrize("prefix", ["", "a\nb", "x" * 201])
 def test_unusable_prefixes_are_refused(tmp_path, prefix):
     made = collection(tmp_path, "array")
