@@ -99,6 +99,7 @@ def _in_words(flags: TrainFlags) -> str:
 
 def _make_room(output: Path, is_overwrite: bool) -> None:
     """Make the folder; an earlier demo, and nothing else, may be replaced."""
+    from anybit.codes import write_errors
     from anybit.errors import OptionError
 
     if output.exists() and any(output.iterdir()):
@@ -106,8 +107,10 @@ def _make_room(output: Path, is_overwrite: bool) -> None:
         if not (is_ours and is_overwrite):
             cure = "pass --overwrite" if is_ours else "choose another one with --output"
             raise OptionError(f"{output} must be an empty folder, got a full one: {cure}.")
-        shutil.rmtree(output)
-    output.mkdir(parents=True, exist_ok=True)
+        with write_errors(output):
+            shutil.rmtree(output)
+    with write_errors(output):
+        output.mkdir(parents=True, exist_ok=True)
 
 
 def _write_digits(folder: Path) -> None:

@@ -14,6 +14,7 @@ from anybit.codes.folder import (
     write_model_folder,
 )
 from anybit.codes.shared_encoding import SharedEncoder
+from anybit.codes.system_errors import access_error, write_errors
 from anybit.codes.tensors import replace_file
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "CodewordTables",
     "ModelFolder",
     "SharedEncoder",
+    "access_error",
     "beam_encode",
     "bits_per_level",
     "check_writable",
@@ -37,5 +39,6 @@ __all__ = [
     "read_model_folder",
     "replace_file",
     "rows_of_a_block",
+    "write_errors",
     "write_model_folder",
 ]

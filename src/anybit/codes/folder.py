@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from anybit.codes.codebooks import Codebooks
+from anybit.codes.system_errors import access_error, write_errors
 from anybit.codes.tensors import read_tensors, replace_file, write_tensors
 from anybit.errors import FormatError, NotTrainedError, OptionError
 
@@ -98,16 +99,14 @@ def check_writable(path: str | Path) -> None:
     OptionError
         If not.
     """
-    _folder_beside(Path(path)).rmdir()
+    with write_errors(path):
+        _folder_beside(Path(path)).rmdir()
 
 
 def _folder_beside(target: Path) -> Path:
     """Make an empty temporary folder beside a path, and the folders above it."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as cause:
-        raise OptionError(f"{target} must be writable: {cause.strerror}.") from cause
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
 
 
 def write_model_folder(
@@ -153,25 +152,31 @@ def write_model_folder(
         config["codebooks"] = settings
         tensors |= {_PREFIX + name: array for name, array in arrays.items()}
     fingerprint = fingerprint_of(config, tensors, folder.preprocessor)
-    temporary = _folder_beside(target)
-    try:
-        temporary.chmod(0o755)
-        write_tensors(temporary / "model.safetensors", tensors, {"fingerprint": fingerprint})
-        _write_json(temporary / "config.json", {**config, "fingerprint": fingerprint})
-        _write_json(temporary / "preprocessor.json", folder.preprocessor)
-        _write_json(temporary / "training.json", folder.summary)
-        for name, content in (files or {}).items():
-            replace_file(temporary / name, content)
-        if target.exists():
-            replaced = temporary.with_name(temporary.name + ".old")
-            os.rename(target, replaced)
-            os.rename(temporary, target)
-            shutil.rmtree(replaced)
-        else:
-            os.rename(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with write_errors(target):
+        temporary = _folder_beside(target)
+        try:
+            temporary.chmod(0o755)
+            write_tensors(temporary / "model.safetensors", tensors, {"fingerprint": fingerprint})
+            _write_json(temporary / "config.json", {**config, "fingerprint": fingerprint})
+            _write_json(temporary / "preprocessor.json", folder.preprocessor)
+            _write_json(temporary / "training.json", folder.summary)
+            for name, content in (files or {}).items():
+                replace_file(temporary / name, content)
+            _put_in_place(temporary, target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     return fingerprint
+
+
+def _put_in_place(folder: Path, target: Path) -> None:
+    """Give a finished folder its name; one that has it goes."""
+    if not target.exists():
+        os.rename(folder, target)
+        return
+    replaced = folder.with_name(folder.name + ".old")
+    os.rename(target, replaced)
+    os.rename(folder, target)
+    shutil.rmtree(replaced)
 
 
 def read_model_folder(path: str | Path) -> ModelFolder:
@@ -181,9 +186,15 @@ def read_model_folder(path: str | Path) -> ModelFolder:
     ------
     FormatError
         If the folder or a file is missing, damaged, or of a newer format version.
+    OptionError
+        If a file may not be read.
     """
     source = Path(path)
-    if not (source / "config.json").is_file():
+    try:
+        is_there = (source / "config.json").is_file()
+    except OSError as cause:
+        raise access_error(source, cause) or FormatError(f"{source}: {cause}") from cause
+    if not is_there:
         raise FormatError(
             f"{source} must be a model folder with config.json, got none. "
             "Train one with `anybit train SOURCE --output MODEL`."
@@ -216,4 +227,6 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as cause:
-        raise FormatError(f"{path} must be a JSON file, got: {cause}") from cause
+        raise access_error(path, cause) or FormatError(
+            f"{path} must be a JSON file, got: {cause}"
+        ) from cause

@@ -12,6 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from anybit.codes.system_errors import access_error
 from anybit.errors import FormatError
 
 __all__ = ["read_tensors", "replace_file", "write_tensors"]
@@ -49,11 +50,14 @@ def write_tensors(path: Path, tensors: Tensors, settings: dict[str, Any]) -> Non
 def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
     """Read what `write_tensors` wrote; raise FormatError when it is missing or damaged."""
     try:
+        path.open("rb").close()  # safetensors says of every file that it does not exist
         with safe_open(path, framework="numpy") as file:
             settings = json.loads((file.metadata() or {}).get("anybit", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, ValueError, TypeError) as cause:
-        raise FormatError(f"{path} must be a safetensors file, got: {cause}") from cause
+        raise access_error(path, cause) or FormatError(
+            f"{path} must be a safetensors file, got: {cause}"
+        ) from cause
     if not isinstance(settings, dict):
         raise FormatError(f"{path} must hold anybit's settings as a JSON object.")
     return tensors, settings

@@ -11,11 +11,11 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from anybit.codes import codebooks_of, read_model_folder
+from anybit.codes import codebooks_of, read_model_folder, write_errors
 from anybit.collection.manifest import MANIFEST_NAME, Manifest, write_manifest
 from anybit.collection.onnx_engine import has_onnx, read_onnx
 from anybit.errors import OptionError
-from anybit.store import CodeStore, Folder, LocalFolder, open_folder, write_errors
+from anybit.store import CodeStore, Folder, LocalFolder, open_folder
 
 __all__ = ["ITEMS_PREFIX", "MODEL_PREFIX", "SavesPretrained", "create_folder", "take_model"]
 

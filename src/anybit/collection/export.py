@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from anybit.codes import Codebooks, Codes, codebooks_of, read_model_folder
+from anybit.codes import Codebooks, Codes, codebooks_of, read_model_folder, write_errors
 from anybit.collection.faiss_index import faiss_index, load_faiss
 from anybit.collection.onnx_export import export_onnx
 from anybit.errors import OptionError
@@ -139,14 +139,21 @@ def write_faiss(
         If FAISS is missing.
     """
     faiss, index = load_faiss(), faiss_index(codebooks, codes, ids)
-    _write_whole(target, lambda draft: faiss.write_index(index, str(draft)), is_folder=False)
+
+    def write(draft: Path) -> None:
+        try:
+            faiss.write_index(index, str(draft))
+        except RuntimeError as cause:  # all that FAISS says of the system
+            raise OSError(str(cause)) from cause
+
+    _write_whole(target, write, is_folder=False)
 
 
 def _write_whole(target: Path, write: Callable[[Path], None], *, is_folder: bool = True) -> None:
     """Write beside the target, then put it in place."""
     if target.exists():
         raise OptionError(f"{target} must not exist yet. Choose another path.")
-    try:
+    with write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         draft = place / target.name
@@ -157,5 +164,3 @@ def _write_whole(target: Path, write: Callable[[Path], None], *, is_folder: bool
             os.rename(draft, target)
         finally:
             shutil.rmtree(place, ignore_errors=True)
-    except (OSError, RuntimeError) as cause:
-        raise OptionError(f"{target} must be writable: {cause}.") from cause

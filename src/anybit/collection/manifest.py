@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from anybit.codes import access_error
 from anybit.errors import FormatError
 from anybit.store import Folder
 
@@ -67,6 +68,8 @@ def read_manifest(folder: Folder) -> Manifest:
     ------
     FormatError
         If the folder is missing, no collection, damaged, or of a newer format version.
+    OptionError
+        If the file may not be read.
     """
     place, path = folder.place, f"{folder.place}/{MANIFEST_NAME}"
     try:
@@ -82,6 +85,8 @@ def read_manifest(folder: Folder) -> Manifest:
             "Make one with `anybit create COLLECTION --model MODEL`."
         ) from cause
     except (OSError, ValueError) as cause:
+        if (no_access := access_error(place, cause)) is not None:
+            raise no_access from cause
         raise FormatError(f"{path} must be a JSON file, got: {cause}") from cause
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise FormatError(f"{path} must describe an {_FORMAT}, got something else.")

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from anybit.codes import Codebooks, codebooks_of, read_model_folder
+from anybit.codes import Codebooks, access_error, codebooks_of, read_model_folder
 from anybit.collection.add_options import AddOptions
 from anybit.collection.advising import AdviceSources, advise_store
 from anybit.collection.conditions import compile_condition
@@ -87,7 +87,8 @@ class CollectionReader:
                     continue
                 if isinstance(cause, FormatError):
                     raise
-                raise FormatError(f"{self.path} cannot be read: {cause}.") from cause
+                told = access_error(self.path, cause)
+                raise told or FormatError(f"{self.path} cannot be read: {cause}.") from cause
 
     def _load_at(self, stamp: Hashable | None) -> None:
         self._looked_s = time.monotonic()

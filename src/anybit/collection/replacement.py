@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from anybit.codes import ModelFolder, codebooks_of, read_model_folder
+from anybit.codes import ModelFolder, codebooks_of, read_model_folder, write_errors
 from anybit.collection.creation import (
     ITEMS_PREFIX,
     MODEL_PREFIX,
@@ -33,7 +33,7 @@ from anybit.collection.onnx_engine import has_onnx
 from anybit.collection.onnx_export import export_onnx
 from anybit.data import Source
 from anybit.errors import FormatError, OptionError
-from anybit.store import REMOVED_PREFIX, CodeStore, Folder, Hold, write_errors
+from anybit.store import REMOVED_PREFIX, CodeStore, Folder, Hold
 from anybit.types import ProgressCallback
 
 __all__ = [

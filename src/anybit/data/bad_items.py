@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from anybit.codes import write_errors
 from anybit.data.path_text import shown_name
 from anybit.errors import DataError, OptionError
 
@@ -107,15 +108,19 @@ class BadItems:
         return text.getvalue().encode("utf-8", errors="backslashreplace")
 
     def write(self, path: str | Path) -> Path:
-        """Write the list as CSV (see `to_csv`); return its path."""
+        """Write the list as CSV (see `to_csv`); return its path.
+
+        Raises
+        ------
+        OptionError
+            If it cannot be written.
+        """
         path = Path(path)
         draft = path.with_name(path.name + ".part")
-        try:
+        with write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             draft.write_bytes(self.to_csv())
             os.replace(draft, path)
-        except OSError as error:
-            raise DataError(f"cannot write the list of bad items {path}: {error}.") from error
         return path
 
 

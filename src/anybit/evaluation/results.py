@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from anybit.codes import write_errors
 from anybit.errors import DataError
 from anybit.evaluation.average_precision import Denominator, ZeroHitRule
 from anybit.evaluation.curves import PrecisionRecallCurve
@@ -319,16 +320,12 @@ def write_bytes(path: Path, content: bytes) -> Path:
 
     Raises
     ------
-    DataError
+    OptionError
         If the folder or file cannot be written.
     """
     part = path.with_name(f".{path.name}.part")
-    try:
+    with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(content)
         os.replace(part, path)
-    except OSError as cause:
-        raise DataError(
-            f"cannot write {path}: {cause.strerror}. Choose a folder that can be written."
-        ) from cause
     return path

@@ -17,7 +17,6 @@ from anybit.store.schema import (
     free_column_name,
     free_column_names,
 )
-from anybit.store.write_errors import write_errors
 
 __all__ = [
     "FORMAT_VERSION",
@@ -37,5 +36,4 @@ __all__ = [
     "free_column_names",
     "level_columns",
     "open_folder",
-    "write_errors",
 ]

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
+from anybit.codes import access_error
 from anybit.store.folders import Checksum, Folder
 
 __all__ = ["ChecksumLog", "Damage"]
@@ -186,6 +187,8 @@ class ChecksumLog:
         except FileNotFoundError:
             return Damage(path, "is missing")
         except OSError as cause:
+            if (no_access := access_error(self._dataset.place, cause)) is not None:
+                raise no_access from cause
             return Damage(path, f"cannot be read ({cause.strerror or cause})")
         return None
 

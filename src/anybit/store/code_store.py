@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from anybit.codes import Codes
+from anybit.codes import Codes, write_errors
 from anybit.errors import DataError, OptionError
 from anybit.store.code_columns import level_columns
 from anybit.store.column_change import change_type, commit, drop_drafts
@@ -31,7 +31,6 @@ from anybit.store.schema import (
     free_column_name,
     reserved_columns,
 )
-from anybit.store.write_errors import write_errors
 from anybit.types import Int64Array, UInt8Array
 
 __all__ = ["CodeStore"]

@@ -19,6 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from anybit.codes import access_error, write_errors
 from anybit.errors import AnybitError, DataError, DependencyError, FormatError, OptionError
 from anybit.store.checksums import ChecksumLog, Damage
 from anybit.store.dataset_files import (
@@ -33,7 +34,6 @@ from anybit.store.dataset_files import (
 )
 from anybit.store.folders import Folder, Hold
 from anybit.store.schema import format_version_of
-from anybit.store.write_errors import write_errors
 
 __all__ = ["Dataset", "damage_error"]
 
@@ -193,6 +193,8 @@ class Dataset:
             try:
                 return self._open(version)
             except (OSError, ValueError, RuntimeError) as cause:
+                if (no_access := access_error(self.path, cause)) is not None:
+                    raise no_access from cause
                 # A v1 store has no records: then nothing tells an accident from a crash.
                 if is_recorded or self.log.damages or not self.log.exists:
                     raise FormatError(

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from anybit.codes import Codes
+from anybit.codes import Codes, access_error
 from anybit.errors import AnybitError, DataError, FormatError, OptionError
 from anybit.store.code_columns import is_level_column, level_columns, unpacked
 from anybit.store.condition import Condition
@@ -86,7 +86,7 @@ class StoreReader:
             If there is none, it is damaged, foreign, of a newer format version, or of another
             model.
         OptionError
-            If there is no such version.
+            If there is no such version, or a file may not be read.
         """
         folder = open_folder(path)
         source = folder.place
@@ -98,6 +98,8 @@ class StoreReader:
         except (OSError, ValueError) as cause:
             if isinstance(cause, AnybitError):
                 raise
+            if (no_access := access_error(source, cause)) is not None:
+                raise no_access from cause
             if version is not None:
                 raise OptionError(
                     f"version must be one that is still there, got {version}: {cause}"

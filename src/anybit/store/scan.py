@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from anybit.codes import access_error
 from anybit.errors import AnybitError, DTypeError, FormatError, OptionError, TimeLimitError
 from anybit.store.condition import Condition
 from anybit.store.dataset import Dataset
@@ -149,6 +150,7 @@ def _batches(
         raise read_error(dataset, cause) from cause
 
 
-def read_error(dataset: Dataset, cause: Exception) -> FormatError:
+def read_error(dataset: Dataset, cause: Exception) -> AnybitError:
     """Return the error for rows that Lance cannot read."""
-    return FormatError(f"{dataset.path} cannot be read: {cause}")
+    no_access = access_error(dataset.path, cause)
+    return no_access or FormatError(f"{dataset.path} cannot be read: {cause}")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
+from anybit.codes import access_error
 from anybit.store.code_columns import CodeColumn, level_columns
 from anybit.store.dataset import Dataset, rows_of
 from anybit.store.reports import VerifyReport
@@ -28,6 +29,8 @@ def verify_dataset(dataset: Dataset) -> VerifyReport:
         try:
             table = fragment.to_table()
         except (OSError, ValueError, RuntimeError) as cause:
+            if (no_access := access_error(dataset.path, cause)) is not None:
+                raise no_access from cause
             found.append(f"fragment {fragment.fragment_id} cannot be read: {cause}")
             continue
         ids.append(table["id"].to_numpy())

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from anybit.codes import write_errors
 from anybit.errors import FormatError
 
 __all__ = ["latest_checkpoint", "read_checkpoint", "write_checkpoint"]
@@ -20,19 +21,25 @@ def write_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     """Write a checkpoint (tensors, numbers, strings, lists, dicts), then drop all but two.
 
     The file appears under its name only when it is complete and on disk.
+
+    Raises
+    ------
+    OptionError
+        If it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:09d}.pt"
+    temporary = folder / f".{path.name}.tmp"
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    temporary = folder / f".{path.name}.tmp"
-    with open(temporary, "wb") as file:
-        file.write(buffer.getbuffer())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    for old in sorted(folder.glob("step-*.pt"))[:-_KEPT]:
-        old.unlink()
+    with write_errors(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        for old in sorted(folder.glob("step-*.pt"))[:-_KEPT]:
+            old.unlink()
     return path
 
 

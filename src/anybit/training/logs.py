@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from anybit.codes import write_errors
+
 __all__ = ["RunLog"]
 
 
@@ -21,10 +23,11 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, last_step: int = 0) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._lines, self._table = folder / "metrics.jsonl", folder / "metrics.csv"
-        kept = [row for row in self.rows() if row["step"] <= last_step]
-        self._lines.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        with write_errors(self._lines):
+            folder.mkdir(parents=True, exist_ok=True)
+            kept = [row for row in self.rows() if row["step"] <= last_step]
+            self._lines.write_text("".join(json.dumps(row) + "\n" for row in kept))
         self._board: Any = None
         try:
             from torch.utils.tensorboard import SummaryWriter
@@ -45,7 +48,7 @@ class RunLog:
 
     def add(self, step: int, values: dict[str, Any]) -> None:
         """Append one measurement."""
-        with open(self._lines, "a") as file:
+        with write_errors(self._lines), open(self._lines, "a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         if self._board is not None:
             for name, value in values.items():
@@ -56,7 +59,7 @@ class RunLog:
         """Write all measurements as CSV; lists become text."""
         rows = self.rows()
         names = list(dict.fromkeys(name for row in rows for name in row))
-        with open(self._table, "w", newline="") as file:
+        with write_errors(self._table), open(self._table, "w", newline="") as file:
             writer = csv.DictWriter(file, names)
             writer.writeheader()
             writer.writerows(rows)

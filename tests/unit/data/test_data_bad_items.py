@@ -3,7 +3,7 @@ import csv
 import pytest
 
 from anybit.data import BadItems
-from anybit.errors import DataError
+from anybit.errors import DataError, OptionError
 
 
 def test_share_above_limit_is_an_error_that_names_the_first():
@@ -26,5 +26,5 @@ def test_report_lists_every_item(tmp_path):
 
 def test_unwritable_report_is_an_error(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(DataError, match="cannot write the list of bad items"):
+    with pytest.raises(OptionError, match=r"bad.csv must be writable, got: .*choose another path"):
         BadItems().write(tmp_path / "file" / "bad.csv")

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from anybit.codes import write_errors
 from anybit.errors import AnybitError, DataError, OptionError
-from anybit.store import CodeStore, LocalFolder, write_errors
+from anybit.store import CodeStore, LocalFolder
 
 ROWS = pa.table({"id": pa.array([1, 2]), "level_00": pa.array([0, 1], pa.uint8())})
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from anybit.codes import write_errors
 from anybit.data import Source
 from anybit.errors import DataError, FormatError
 from anybit.papers.datasets import DataSet, join_sources
@@ -147,7 +148,8 @@ class SplitManifest:
                 {"part": items.part, "positions": items.positions.tolist(), "keys": items.keys}
                 for items in self.of(role)
             ]
-        Path(path).write_text(json.dumps(fields) + "\n", encoding="utf-8")
+        with write_errors(path):
+            Path(path).write_text(json.dumps(fields) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> SplitManifest:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from anybit.codes import bits_per_level
 from anybit.data import Labels, Preprocessor, Source
 from anybit.errors import DataError, OptionError
-from anybit.evaluation import EvaluationInput, evaluate
+from anybit.evaluation import EvaluationInput, evaluate, write_bytes
 from anybit.models import DQN, DRQ, load_model
 from anybit.papers.protocols.protocol import Protocol
 from anybit.papers.protocols.splits import Prepared, SplitSources
@@ -192,9 +191,7 @@ def perform(
         "training_s": model.summary["training_s"],
         "training": {k: v for k, v in model.summary.items() if k != "options"},
     }
-    part = path.with_name(".result.json.part")
-    part.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-    os.replace(part, path)
+    write_bytes(path, (json.dumps(result, indent=1) + "\n").encode())
     return result
 
 

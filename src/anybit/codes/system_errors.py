@@ -1,6 +1,7 @@
-"""What was wrong when something could not be written: told from errors of the system and of Lance.
+"""What was wrong when something could not be written or read: told from errors of the system.
 
-Lance raises OSError for almost everything, and keeps the system's error number in the text only.
+Libraries that write by themselves (Lance, FAISS) keep the system's error number or its reason in
+the text only.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from anybit.errors import AnybitError, OptionError
 
-__all__ = ["write_errors"]
+__all__ = ["access_error", "write_errors"]
 
 _AGAIN = "then run the same command again."
 _CURES = {
@@ -28,11 +29,15 @@ _CURES = {
     errno.ENFILE: f"Close other programs or raise the system's limit of open files, {_AGAIN}",
     errno.ENOENT: "Check the path; if a file of it was removed, restore that from a copy.",
     errno.ENOTDIR: "A folder above it is a file: choose another path.",
+    errno.EEXIST: "Something else has this name: choose another path.",
     errno.ENAMETOOLONG: "Choose a shorter path.",
     errno.ENOLCK: f"Choose a file system that can lock files, {_AGAIN}",
     errno.EOPNOTSUPP: f"Choose a file system that can lock files, {_AGAIN}",
+    errno.ENOMEM: f"Free memory, {_AGAIN}",
     errno.EIO: f"Check the disk, {_AGAIN}",
 }
+# Why something that may be sound cannot be read; after other errors it counts as damaged.
+_NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _NUMBER = re.compile(r"\(os error (\d+)\)")
 _OF_LANCE = re.compile(r"LanceError|Task was aborted|/rust/lance|Invalid user input")
 _NOT_FOUND = re.compile(r"LanceError\(IO\).*Not found: ([^,]+)")
@@ -58,6 +63,27 @@ def write_errors(place: Path | str) -> Iterator[None]:
         if error is None:
             raise
         raise error from cause
+
+
+def access_error(place: Path | str, cause: BaseException) -> OptionError | None:
+    """Return the error for what may not or cannot be opened now, though it may be sound.
+
+    Parameters
+    ----------
+    place : Path or str
+    cause : BaseException
+        Of the system, or of Lance.
+
+    Returns
+    -------
+    OptionError or None
+        None where the cause is another one, such as a file that is missing or damaged.
+    """
+    number = _number_of(cause)
+    if number not in _NO_ACCESS:
+        return None
+    reason, cure = f"{os.strerror(number)}{_file_of(cause)}", _CURES.get(number)
+    return OptionError(f"{place} must be readable, got: {reason}. {cure or f'Mend this, {_AGAIN}'}")
 
 
 def _error_of(place: Path | str, cause: BaseException) -> AnybitError | None:
@@ -89,6 +115,10 @@ def _number_of(cause: BaseException) -> int | None:
     text = str(cause)
     if found := _NUMBER.search(text):
         return int(found[1])
+    if isinstance(cause, OSError):
+        for number in _CURES:
+            if os.strerror(number) in text:
+                return number
     return errno.ENOENT if _NOT_FOUND.search(text) else None
 
 
