@@ -10,6 +10,7 @@
     ├── NotTrainedError                     a model is used before it has codebooks
     ├── FormatError                         a file is damaged, foreign or of another version
     ├── DataError                           a source, its labels or its vectors cannot be used
+    │   └── ReplacedError                   a collection was replaced while it was written
     ├── TimeLimitError                      a filter took longer than it may
     └── DependencyError                     an optional package is missing
 
@@ -27,6 +28,7 @@ __all__ = [
     "FormatError",
     "NotTrainedError",
     "OptionError",
+    "ReplacedError",
     "ShapeError",
     "TimeLimitError",
 ]
@@ -76,6 +78,14 @@ class FormatError(AnybitError):
 
 class DataError(AnybitError):
     """A source, its labels or its vectors cannot be used."""
+
+
+class ReplacedError(DataError):
+    """A collection got another model, or another one took its place, before something was stored.
+
+    Nothing of the commit in question was stored. The same call, made again, works with what is
+    there by then.
+    """
 
 
 class TimeLimitError(AnybitError):

@@ -37,7 +37,7 @@ N_KILLS = int(os.environ.get("ANYBIT_MIGRATION_KILLS", "12"))
 # Steps of a migration at which it is killed: every n-th.
 STRIDE = int(os.environ.get("ANYBIT_MIGRATION_STRIDE", "40"))
 _LONGEST_LIFE_S = 2.0
-_KNOWN_ERRORS = ("was replaced when the collection got another model",)
+_KNOWN_ERRORS = ("was replaced: the collection got another model",)
 
 
 @pytest.fixture(scope="module")

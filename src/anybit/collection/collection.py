@@ -25,12 +25,12 @@ from anybit.collection.replacement import (
     add_onnx_to_folder,
     migrate_folder,
     remove_replaced,
-    replacement_lock,
 )
+from anybit.collection.replacement_lock import replacement_lock
 from anybit.collection.stored_items import GIVEN
 from anybit.collection.upgrade import upgrade_folder
 from anybit.data import BadItems, Source, open_source
-from anybit.errors import DataError, ShapeError
+from anybit.errors import DataError, ReplacedError, ShapeError
 from anybit.store import CompactReport
 from anybit.types import Int64Array, ProgressCallback
 
@@ -79,13 +79,15 @@ class Collection(CollectionReader):
         model : str, Path or object with ``save_pretrained``
             A model folder, which is copied into the collection, or a trained model.
         overwrite : bool
-            Replace a collection (never another kind of folder) that is there.
+            Replace a collection (never another kind of folder) that is there. Additions that are
+            not complete by then end with ReplacedError.
         device : str or EncoderOptions
 
         Raises
         ------
         OptionError
-            If `path` exists and may not be replaced, or cannot be written.
+            If `path` exists and may not be replaced, is written or migrated by another process at
+            the moment, or cannot be written.
         FormatError, NotTrainedError
             If the model folder is missing or damaged, or has no codebooks.
         """
@@ -123,9 +125,11 @@ class Collection(CollectionReader):
         DataError
             If the source holds something else than the model takes, ids repeat, vectors hold NaN
             or infinity, or too many images cannot be decoded. Chunks written before are taken
-            back, unless another process has written meanwhile. Also if the collection got another
-            model meanwhile: chunks written before stay, and the same addition continues. And,
-            before anything is written, if items of other sources have the same ids.
+            back, unless another process has written meanwhile. And, before anything is written,
+            if items of other sources have the same ids.
+        ReplacedError
+            If the collection got another model meanwhile: chunks written before stay, and the same
+            addition continues. Or if another collection was put in its place.
         ShapeError
             If vectors have another dimension than the model takes.
         OptionError
@@ -204,6 +208,8 @@ class Collection(CollectionReader):
         DataError
             If the codes come from another model, ids repeat, or an id is that of an item that came
             from a folder, file or array without ids (unless `replace`); nothing was written then.
+        ReplacedError
+            If the collection got another model, or was replaced, before they were stored.
         ShapeError
             If the numbers of levels, ids or rows do not fit.
         """
@@ -292,16 +298,20 @@ class Collection(CollectionReader):
         return report
 
     def _with_current_store(self, write: Callable[[], _T]) -> _T:
-        """Write to the rows in use, again if a migration replaced them before the commit."""
+        """Write to the rows in use, again if a migration replaced them before the commit.
+
+        What was meant for a collection is never done to another one that has taken its place.
+        """
         while True:
             self.refresh()
             manifest = self._manifest
             try:
                 self._upgrade()
                 return write()
-            except DataError:
+            except ReplacedError:
                 self.refresh()
-                if are_same_rows(self._manifest, manifest):
+                is_another = self._manifest.collection_id != manifest.collection_id
+                if is_another or are_same_rows(self._manifest, manifest):
                     raise
 
     def add_onnx(self, *, overwrite: bool = False) -> None:

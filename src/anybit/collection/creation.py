@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import uuid
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 from anybit.codes import codebooks_of, read_model_folder, write_errors
 from anybit.collection.manifest import MANIFEST_NAME, Manifest, write_manifest
 from anybit.collection.onnx_engine import has_onnx, read_onnx
+from anybit.collection.replacement_lock import locked_for_overwriting
 from anybit.errors import OptionError
 from anybit.store import CodeStore, Folder, LocalFolder, open_folder
 
@@ -44,17 +46,22 @@ def create_folder(
         If the place is taken and may not be replaced, or cannot be written.
     """
     folder = open_folder(place)
-    with write_errors(place):
-        _check_free(folder, overwrite=overwrite)
+    with write_errors(place), ExitStack() as locks:
+        is_taken = _is_taken(folder, overwrite=overwrite)
         if isinstance(folder, LocalFolder):
-            _create_local(folder.place, model, rows)
-        else:
-            _fill(folder, model, f"{ITEMS_PREFIX}{uuid.uuid4().hex[:12]}.lance", rows=rows)
+            _create_local(folder.place, model, rows, is_taken=is_taken)
+            return
+        holds = locks.enter_context(locked_for_overwriting(folder)) if is_taken else ()
+        manifest = _fill(folder, model, f"{ITEMS_PREFIX}{uuid.uuid4().hex[:12]}.lance", rows=rows)
+        for hold in holds:
+            hold.check()
+        write_manifest(folder, manifest)
 
 
-def _check_free(folder: Folder, *, overwrite: bool) -> None:
+def _is_taken(folder: Folder, *, overwrite: bool) -> bool:
+    """Tell whether there is a collection, which may be replaced, or raise OptionError."""
     if not folder.names() and not (isinstance(folder, LocalFolder) and folder.place.is_file()):
-        return
+        return False
     is_collection = folder.exists(MANIFEST_NAME)
     # Elsewhere a creation that was interrupted leaves objects, and no collection.
     if not is_collection and isinstance(folder, LocalFolder):
@@ -67,20 +74,32 @@ def _check_free(folder: Folder, *, overwrite: bool) -> None:
             f"{folder.place} must not exist yet, got a collection. "
             "Choose another path, or pass overwrite (--overwrite) to replace it."
         )
+    return is_collection
 
 
-def _create_local(target: Path, model: str | Path | SavesPretrained, rows: pa.Table | None) -> None:
+def _create_local(
+    target: Path,
+    model: str | Path | SavesPretrained,
+    rows: pa.Table | None,
+    *,
+    is_taken: bool,
+) -> None:
     """Write the collection beside the target, then put it in its place."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    replaced = draft.with_name(draft.name + ".old")
     try:
-        draft.chmod(0o755)
-        _fill(LocalFolder(draft), model, "items.lance", "model", rows)
-        LocalFolder(draft).settle()
-        _replace(target, draft)
+        with locked_for_overwriting(LocalFolder(target)) if is_taken else nullcontext():
+            draft.chmod(0o755)
+            made = LocalFolder(draft)
+            write_manifest(made, _fill(made, model, "items.lance", "model", rows))
+            made.settle()
+            _replace(target, draft, replaced)
         LocalFolder(target).settle()
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+    if replaced.exists():
+        shutil.rmtree(replaced)
 
 
 def _fill(
@@ -89,8 +108,8 @@ def _fill(
     items: str,
     model_name: str | None = None,
     rows: pa.Table | None = None,
-) -> None:
-    """Write model, rows and, last, the manifest that makes a folder a collection."""
+) -> Manifest:
+    """Write model and rows; return the manifest that makes a folder a collection."""
     name, fingerprint = take_model(folder, model, model_name)
     codebooks = codebooks_of(read_model_folder(folder.local_copy(name)))
     place = folder.child(items).place
@@ -98,7 +117,7 @@ def _fill(
     if rows is not None:
         store.upsert(rows)
     shape = (codebooks.n_levels, codebooks.n_codewords, codebooks.dim)
-    write_manifest(folder, Manifest(fingerprint, *shape, model=name, items=items))
+    return Manifest(fingerprint, *shape, model=name, items=items, collection_id=uuid.uuid4().hex)
 
 
 def take_model(
@@ -124,12 +143,14 @@ def take_model(
     return name, read.fingerprint
 
 
-def _replace(target: Path, draft: Path) -> None:
-    """Put the finished draft in the target's place."""
+def _replace(target: Path, draft: Path, replaced: Path) -> None:
+    """Put the finished draft in the target's place; what is there gets the name `replaced`."""
     if not target.exists():
         os.rename(draft, target)
         return
-    replaced = draft.with_name(draft.name + ".old")
     os.rename(target, replaced)
-    os.rename(draft, target)
-    shutil.rmtree(replaced)
+    try:
+        os.rename(draft, target)
+    except OSError:
+        os.rename(replaced, target)
+        raise

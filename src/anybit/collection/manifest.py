@@ -38,6 +38,9 @@ class Manifest:
         Names of the folders of model and rows.
     format_version : int
         Of the folder's layout.
+    collection_id : str
+        Another one for each collection that is created, also at the same path; it stays when the
+        model is replaced. Empty where it was made by format version 1 or 2.
     """
 
     model_fingerprint: str
@@ -47,11 +50,13 @@ class Manifest:
     model: str = "model"
     items: str = "items.lance"
     format_version: int = FORMAT_VERSION
+    collection_id: str = ""
 
 
 def are_same_rows(one: Manifest, other: Manifest) -> bool:
     """Tell whether two manifests name the same rows, with codes of the same model."""
-    return (one.items, one.model_fingerprint) == (other.items, other.model_fingerprint)
+    ours, theirs = (one.items, one.model_fingerprint), (other.items, other.model_fingerprint)
+    return one.collection_id == other.collection_id and ours == theirs
 
 
 def write_manifest(folder: Folder, manifest: Manifest) -> None:
@@ -107,6 +112,7 @@ def read_manifest(folder: Folder) -> Manifest:
             _folder_name(content, "model", "model"),
             _folder_name(content, "items", "items.lance"),
             version,
+            str(content.get("collection_id", "")),
         )
     except (KeyError, TypeError, ValueError) as cause:
         raise FormatError(f"{path} is damaged: {cause!r}. Restore it from a copy.") from cause

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +29,7 @@ from anybit.collection.manifest import (
 from anybit.collection.migration import Features, MigrateReport, are_prefix, reencode_store
 from anybit.collection.onnx_engine import has_onnx
 from anybit.collection.onnx_export import export_onnx
+from anybit.collection.replacement_lock import REPLACEMENT_LOCK
 from anybit.data import Source
 from anybit.errors import FormatError, OptionError
 from anybit.store import REMOVED_PREFIX, CodeStore, Folder, Hold
@@ -41,11 +40,9 @@ __all__ = [
     "add_onnx_to_folder",
     "migrate_folder",
     "remove_replaced",
-    "replacement_lock",
 ]
 
 _LOG = logging.getLogger(__name__)
-_LOCK = "replacement.lock"
 
 
 @dataclass(frozen=True)
@@ -83,28 +80,6 @@ class Target:
                 "Run the same command again."
             )
         write_manifest(self.folder, manifest)
-
-
-@contextmanager
-def replacement_lock(folder: Folder) -> Iterator[Hold]:
-    """Be the only process that gives a collection another model or removes replaced folders.
-
-    It is held for the whole of a migration and ends with the process. The locks of the stores are
-    others: rows are added and searched meanwhile.
-
-    Raises
-    ------
-    OptionError
-        If the collection cannot be written.
-    """
-    with ExitStack() as stack:
-        with write_errors(folder.place):
-            try:
-                hold = stack.enter_context(folder.lock(_LOCK, wait=False))
-            except BlockingIOError:
-                _LOG.warning("%s is getting a model from another process: waiting", folder.place)
-                hold = stack.enter_context(folder.lock(_LOCK))
-        yield hold
 
 
 def migrate_folder(
@@ -243,7 +218,7 @@ def remove_replaced(folder: Folder, kept_s: float) -> None:
     """
     with write_errors(folder.place):
         try:
-            with folder.lock(_LOCK, wait=False) as hold:
+            with folder.lock(REPLACEMENT_LOCK, wait=False) as hold:
                 _remove_replaced(folder, kept_s, hold)
         except BlockingIOError:
             _LOG.info("%s is getting another model: replaced folders stay", folder.place)

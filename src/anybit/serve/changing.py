@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from anybit.collection import UsedIdError
-from anybit.errors import DataError, FormatError, OptionError, TimeLimitError
+from anybit.collection import Encoder, UsedIdError
+from anybit.errors import DataError, FormatError, OptionError, ReplacedError, TimeLimitError
 from anybit.serve.batching import encode_pixels
 from anybit.serve.client_filter import too_slow
 from anybit.serve.errors import ServeError
@@ -31,16 +32,20 @@ def add_image(service: Service, encoded: bytes, item: NewImage) -> dict[str, Any
     ServeError
         If the image or its description is not usable.
     """
-    encoder = service.encoder()
-    if encoder.preprocessor is None:
-        raise ServeError(
-            "bad_request", "This collection takes vectors, got an image.",
-            "Send items with a vector each as JSON.",
-        )  # fmt: skip
-    decoded = service.decoders.decode(encoded, encoder.preprocessor, _THUMBNAIL_PX)
-    features = encode_pixels(encoder, decoded.pixels[None])
-    thumbnails = pa.array([decoded.thumbnail], pa.binary())
-    return _store(service, [item], features, thumbnails)
+
+    def add() -> dict[str, Any]:
+        encoder = service.encoder()
+        if encoder.preprocessor is None:
+            raise ServeError(
+                "bad_request", "This collection takes vectors, got an image.",
+                "Send items with a vector each as JSON.",
+            )  # fmt: skip
+        decoded = service.decoders.decode(encoded, encoder.preprocessor, _THUMBNAIL_PX)
+        features = encode_pixels(encoder, decoded.pixels[None])
+        thumbnails = pa.array([decoded.thumbnail], pa.binary())
+        return _store(service, encoder, [item], features, thumbnails)
+
+    return _again_if_replaced(service, add)
 
 
 def add_vectors(service: Service, new: NewItems) -> dict[str, Any]:
@@ -51,12 +56,42 @@ def add_vectors(service: Service, new: NewItems) -> dict[str, Any]:
     ServeError
         If a vector or a description is not usable.
     """
-    features = np.concatenate([service.vector(one.vector) for one in new.items])  # (n, D)
-    return _store(service, new.items, features, None)
+
+    def add() -> dict[str, Any]:
+        encoder = service.encoder()
+        rows = [service.vector(one.vector, encoder) for one in new.items]
+        return _store(service, encoder, new.items, np.concatenate(rows), None)
+
+    return _again_if_replaced(service, add)
+
+
+def _again_if_replaced(service: Service, add: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Add, once more if the collection got another model before the codes were stored.
+
+    Raises
+    ------
+    ServeError
+        ``unavailable``, if that happened twice: nothing was stored.
+    """
+    try:
+        return add()
+    except ReplacedError:
+        service.collection.refresh()
+    try:
+        return add()
+    except ReplacedError as cause:
+        raise ServeError(
+            "unavailable",
+            "The collection must keep its model while items are added, got another one. "
+            "Nothing was stored.",
+            "Send the same request again.",
+            retry_after_s=2,
+        ) from cause
 
 
 def _store(
     service: Service,
+    encoder: Encoder,
     items: list[NewImage] | list[NewVector],
     features: Float32Array,
     thumbnails: pa.Array | None,
@@ -65,7 +100,6 @@ def _store(
     columns = _columns(service, items)
     if thumbnails is not None:
         columns["thumbnail"] = thumbnails
-    encoder = service.encoder()
     try:
         codes = encoder.codebooks.encode(features)
         report = service.collection.add_codes(ids=ids, codes=codes, columns=pa.table(columns),
@@ -77,7 +111,11 @@ def _store(
             "added from a folder, file or array.",
             "Choose another id, or delete that item first.",
         ) from cause
-    except DataError:
+    except ReplacedError:
+        raise
+    except DataError as cause:
+        if service.collection.model_fingerprint != encoder.fingerprint:
+            raise ReplacedError(str(cause)) from cause
         raise ServeError(
             "bad_request",
             "Metadata must have the types of the stored columns, got others.",

@@ -203,15 +203,15 @@ class Service:
         """
         return client_condition(lookup, where, self.options.search_timeout_s)
 
-    def vector(self, values: list[float]) -> Float32Array:
-        """Return a client's vector as a feature (1, D).
+    def vector(self, values: list[float], encoder: Encoder | None = None) -> Float32Array:
+        """Return a client's vector as a feature (1, D), of this encoder or the current one.
 
         Raises
         ------
         ServeError
             ``bad_request``, if it has another dimension or is not finite as float32.
         """
-        encoder = self.encoder()
+        encoder = self.encoder() if encoder is None else encoder
         dim = encoder.codebooks.dim
         with np.errstate(over="ignore"):
             given = np.array([values], dtype=np.float32)

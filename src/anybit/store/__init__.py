@@ -17,6 +17,7 @@ from anybit.store.schema import (
     free_column_name,
     free_column_names,
 )
+from anybit.store.writer_lock import writer_lock
 
 __all__ = [
     "FORMAT_VERSION",
@@ -36,4 +37,5 @@ __all__ = [
     "free_column_names",
     "level_columns",
     "open_folder",
+    "writer_lock",
 ]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from types import ModuleType
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from anybit.codes import access_error, write_errors
-from anybit.errors import AnybitError, DataError, DependencyError, FormatError, OptionError
+from anybit.errors import AnybitError, DependencyError, FormatError, OptionError, ReplacedError
 from anybit.store.checksums import ChecksumLog, Damage
 from anybit.store.dataset_files import (
     FragmentFacts,
@@ -34,10 +34,11 @@ from anybit.store.dataset_files import (
 )
 from anybit.store.folders import Folder, Hold
 from anybit.store.schema import format_version_of
+from anybit.store.writer_lock import writer_lock
 
 __all__ = ["Dataset", "damage_error"]
 
-_RETIRED, _LOCK = "_checksums/retired", "_checksums/lock"
+_RETIRED = "_checksums/retired"
 
 
 class Dataset:
@@ -332,7 +333,7 @@ class Dataset:
             If the folder cannot be written, or an old version was opened.
         AnybitError
             If Lance fails for another reason.
-        DataError
+        ReplacedError
             If another dataset has taken its place.
         FormatError
             If a file is damaged, unless `over_damage`.
@@ -341,18 +342,25 @@ class Dataset:
             raise OptionError(
                 f"an old version ({self.version}) can only be read. Open the newest to write."
             )
-        with write_errors(self.path), self.mutex, self.folder.lock(_LOCK) as self._hold:
-            if self.is_current is not None and not self.is_current():
-                raise DataError(
-                    f"{self.path} was replaced when the collection got another model. "
-                    "Open the collection again; the same command, run again, continues."
-                )
+        with write_errors(self.path), self.mutex, ExitStack() as lock:
+            try:
+                self._hold = lock.enter_context(writer_lock(self.folder))
+            finally:  # also where the folder was removed, after it was replaced
+                self._check_current()
             self.refresh()
             self._settle()
             if not over_damage and self.log.exists and (damages := self.damages_of()):
                 # What is written over damage would look sound ever after.
                 raise damage_error(self, damages)
             yield self.lance
+
+    def _check_current(self) -> None:
+        """Raise ReplacedError if another dataset has taken the place of this one."""
+        if self.is_current is not None and not self.is_current():
+            raise ReplacedError(
+                f"{self.path} was replaced: the collection got another model, or was overwritten. "
+                "Open it again; the same command, run again, continues."
+            )
 
     def _settle(self) -> None:
         """Finish what a writer that was killed has left: a commit without a record."""

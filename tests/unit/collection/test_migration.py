@@ -65,7 +65,7 @@ def test_codes_of_the_old_model_are_refused_afterwards(shop, tmp_path):
     shop.migrate(model(tmp_path / "new", seed=7), tmp_path / "x.npz")
     with pytest.raises(DataError, match="must come from the model"):
         shop.add_codes(codes, np.arange(codes.n_items), old)
-    with pytest.raises(DataError, match="was replaced when the collection got another model"):
+    with pytest.raises(DataError, match="was replaced: the collection got another model"):
         store.upsert(rows)
 
 

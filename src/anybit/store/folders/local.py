@@ -181,13 +181,25 @@ class LocalFolder:
         Without `wait`, BlockingIOError is raised where another one holds it.
         """
         path = self.place / name
-        _make_folder(path.parent)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            yield _Flock()
-        finally:
-            os.close(descriptor)
+        while True:
+            _make_folder(path.parent)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                # The folder may have been replaced while we waited, and its lock with it.
+                if _is_at(descriptor, path):
+                    yield _Flock()
+                    return
+            finally:
+                os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Tell whether an open file still has its name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _make_folder(path: Path) -> None:
