@@ -81,3 +81,84 @@ def test_project_names_no_path_of_a_machine():
         and pattern.search((ROOT / name).read_text(errors="replace"))
     ]  # fmt: skip
     assert found == []
+
+
+_CONDITION = re.compile(
+    r"\bIN \(|\bWHERE\b|\bIS (NOT )?NULL|\b(AND|OR|LIKE)\b| (=|<>|!=|<|>|<=|>=) ?'?$"
+)
+_NUMBERS = {
+    "ADDRESS",
+    "listed",
+    "smallest + 1",
+    "', '.join((str(int(one)) for one in self.addresses))",
+}
+# Methods of Lance that take a condition as their only argument, or as the first.
+_OF_LANCE = {"count_rows", "when_matched_update_all", "when_not_matched_by_source_delete"}
+
+
+def conditions_for_lance(text, *, may_filter):
+    """Say where a text for Lance to parse is given to it, or is put together from other things.
+
+    Lance parses lists of numbers only: of a condition that it does not understand as a whole it
+    evaluates a part, without an error.
+    """
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call):
+            words = {word.arg for word in node.keywords}
+            if words & {"filter", "predicate"} and not may_filter:
+                found.append(f"{node.lineno}: filter")
+            called = ast.unparse(node.func)
+            if name_called(node) in _OF_LANCE and (node.args or node.keywords):
+                found.append(f"{node.lineno}: {called}")
+            if re.search(r"\b(lance|newest)\.(delete|update|sql)$", called):
+                found.append(f"{node.lineno}: {called}")
+        if isinstance(node, ast.JoinedStr):
+            constant = [one.value for one in node.values if isinstance(one, ast.Constant)]
+            values = [one.value for one in node.values if isinstance(one, ast.FormattedValue)]
+            is_numbers = {ast.unparse(one) for one in values} <= _NUMBERS
+            if any(map(_CONDITION.search, constant)) and not (may_filter and is_numbers):
+                found.append(f"{node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+@pytest.mark.parametrize(
+    "path",
+    [one for one in SOURCES if {"store", "collection", "serve"} & set(one.parts)],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_lance_is_given_no_condition_but_lists_of_numbers(path):
+    may_filter = path.name == "scan.py" and path.parent.name == "store"
+    assert conditions_for_lance(path.read_text(), may_filter=may_filter) == []
+
+
+def test_the_numbers_that_lance_is_given_are_made_of_integers():
+    text = (ROOT / "src/anybit/store/scan.py").read_text()
+    assigned = [
+        ast.unparse(node.value)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("listed", "smallest")
+    ]
+    assert assigned == [
+        "np.iinfo(np.int64).min",
+        "', '.join((str(int(one)) for one in self.ids if one != smallest))",
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "dataset.scanner(filter=text)",
+        "lance.dataset(path).to_table(columns=['a'], filter='a = 1')",
+        "dataset.lance.count_rows(where)",
+        "dataset.lance.delete('id = 1')",
+        "newest.update({'a': '1'})",
+        "merge.when_matched_update_all(condition)",
+        "x = f'{name} IN ({values})'",
+        "x = f'{name} = {value}'",
+        "x = f\"{name} = '{value}'\"",
+        "x = f'{name} IS NULL'",
+    ],
+)
+def test_the_rule_on_conditions_can_fail(line):
+    assert len(conditions_for_lance(line, may_filter=False)) == 1

@@ -20,6 +20,8 @@ NAMES = [
     "_row_created_at_version", "path", "signature", "item_source", "anybit_draft", "level_00",
     "level_7", "level_²", "a b", " lead", "trail ", "a'b", 'a"b', "a\nb", "😀", "e\u0301",
     "SELECT", "PRICE", "price", "_ROWID", "LEVEL_00", "x" * 3000, "a,b", "a[0]", "null", "1",
+    "**", "$", "$1", "`", "\\", "a/b", "(a)", "a;b", "--", "%", "?", ":a", "{a}", "\t",
+    "Id", "KEY", '"x"', "[0]", "y" * 300, "list.item", "__index_level_0__",
 ]  # fmt: skip
 
 
@@ -57,6 +59,27 @@ def test_every_name_is_added_and_every_value_comes_back(shop, tmp_path, caplog):
     assert shop.get(np.array([1]), [stored[1]])[stored[1]].to_pylist() == [1010]
     shop.compact(kept_s=0)
     assert shop.verify().is_intact
+
+
+def test_every_stored_name_can_be_read_filtered_and_deleted_by(shop, tmp_path):
+    shop.add(_parquet(tmp_path / "a.parquet", NAMES))
+    query = np.zeros(DIM, dtype=np.float32)
+    ids = [1, 2, 3]
+    for is_compacted in (False, True):
+        if is_compacted:
+            assert shop.delete(where='"column" = 2') == 1
+            shop.compact(kept_s=0)
+            shop, ids = Collection.open(shop.path), [1, 2]
+            assert shop.verify().is_intact
+        for at, name in enumerate(free_column_names(NAMES)):
+            rows = shop.get(np.array(ids), [name])
+            assert rows[name].to_pylist() == [10 * at + one - 1 for one in ids], name
+            quoted = '"' + name.replace('"', '""') + '"'
+            assert shop.search(query, where=f"{quoted} = {10 * at + 1}").ids.tolist() == [2], name
+            assert shop.delete(where=f"{quoted} = {10 * at + 5}") == 0
+    for at, name in enumerate(free_column_names(NAMES)[:3]):
+        quoted = '"' + name.replace('"', '""') + '"'
+        assert shop.delete(where=f"{quoted} = {10 * at + 1}") == (1 if at == 0 else 0)
 
 
 def test_two_columns_never_become_one(shop, tmp_path):
