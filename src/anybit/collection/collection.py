@@ -144,7 +144,9 @@ class Collection(CollectionReader):
             source = source.with_id_prefix(options.id_prefix)
         if len(np.unique(source.ids)) != len(source.ids):
             raise DataError("ids of a source must be distinct, got repeated ones.")
-        plan = plan_addition(source, self._store, options.stored, replace=options.replace)
+        plan = self._retried(
+            lambda: plan_addition(source, self._store, options.stored, replace=options.replace)
+        )
         if announce is not None:
             announce(plan)
         if len(plan.positions):

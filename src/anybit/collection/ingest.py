@@ -117,7 +117,7 @@ class Ingest:
         for start in range(0, len(kept), n_rows):
             chosen = kept[start : start + n_rows]
             positions, ids = self.plan.positions[chosen], self.plan.ids[chosen]
-            rows = self.store.take(ids, names)
+            rows = self._stored_rows(ids, names)
             signatures = signatures_of(self.source, positions, self.options.stored)
             rows = rows.append_column("signature", pa.array(signatures, pa.int64()))
             rows = rows.append_column("item_source", self._sources(ids))
@@ -126,6 +126,16 @@ class Ingest:
             self._write(rows)
             yield len(rows)
         self._flush()  # what follows has other columns
+
+    def _stored_rows(self, ids: Int64Array, names: list[str]) -> pa.Table:
+        """Return rows of items that are to be stored under the same ids (n,) again."""
+        try:
+            return self.store.at_newest(lambda: self.store.take(ids, names))
+        except DataError as cause:
+            raise DataError(
+                f"items must stay while their new places are stored, got {cause} Run the same "
+                "command again."
+            ) from cause
 
     def _take(self, batch: Batch, features: Float32Array) -> None:
         """Encode one batch and keep its rows until a chunk is full."""

@@ -398,7 +398,9 @@ class CollectionReader:
             queries = open_source(Path(queries), options.source)
         self._follow()
         self._check_dim(queries)
-        return gather_input(queries, self.encoder, self._store, options, progress)
+        return self._retried(
+            lambda: gather_input(queries, self.encoder, self._store, options, progress)
+        )
 
     def advise(
         self,
@@ -425,10 +427,11 @@ class CollectionReader:
         DataError
             If there are neither features nor labels, or a source does not fit.
         """
-        self._follow()
         places = AdviceSources() if sources is None else sources
-        return advise_store(
-            self._store, lambda: self.encoder, self.codebooks, places, options, progress
+        return self._retried(
+            lambda: advise_store(
+                self._store, lambda: self.encoder, self.codebooks, places, options, progress
+            )
         )
 
     def info(self) -> dict[str, Any]:

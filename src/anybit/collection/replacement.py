@@ -121,9 +121,8 @@ def migrate_folder(
         return MigrateReport(n_encoded, n_encoded, True, old_fingerprint, fingerprint)
     changed = replace(changed, items=_items_name(manifest.items, fingerprint))
     draft = _draft_store(folder, changed)
-    store.refresh()
+    n_encoded = store.at_newest(lambda: reencode_store(store, draft, features, new, progress))
     version = store.version
-    n_encoded = reencode_store(store, draft, features, new, progress)
     with store.locked():
         if store.version != version:
             n_encoded += reencode_store(store, draft, features, new)  # what came meanwhile

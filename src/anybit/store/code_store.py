@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from anybit.codes import Codes, write_errors
-from anybit.errors import DataError, OptionError
+from anybit.errors import DataError, FormatError, OptionError
 from anybit.store.code_columns import level_columns
 from anybit.store.column_change import change_type, commit, drop_drafts
 from anybit.store.compaction import compact_dataset
@@ -37,6 +37,7 @@ __all__ = ["CodeStore"]
 
 _LOG = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
 # Versions younger than this stay readable: other processes may have opened them.
 _KEPT_S = 3600.0
 
@@ -171,6 +172,18 @@ class CodeStore(StoreReader):
         name_models(self._dataset, {model_fingerprint: self.n_levels})
         return renamed
 
+    def at_newest(self, work: Callable[[], _T]) -> _T:
+        """Go to the newest version and work, again when a compaction has removed it meanwhile."""
+        self.refresh()
+        while True:
+            version = self.version
+            try:
+                return work()
+            except FormatError:
+                self.refresh()
+                if self.version == version:
+                    raise
+
     def extend(
         self,
         further: Callable[[Int64Array, Codes], Codes],
@@ -195,9 +208,12 @@ class CodeStore(StoreReader):
         int
             How many rows there were.
         """
-        self.refresh()
-        ids, codes = self.codes()
-        made = further(ids, codes)
+
+        def work() -> tuple[Int64Array, Codes, Codes]:
+            ids, codes = self.codes()
+            return ids, codes, further(ids, codes)
+
+        ids, codes, made = self.at_newest(work)
         with self._dataset.writing():
             now, codes_now = self.codes()
             if not (np.array_equal(ids, now) and np.array_equal(codes.planes, codes_now.planes)):

@@ -13,6 +13,7 @@ import pytest
 
 from anybit.codes import Codebooks, ModelFolder, write_model_folder
 from anybit.collection import AddOptions, Collection
+from anybit.collection.ingest import code_rows, feature_column
 from anybit.data import open_source
 from anybit.errors import DataError, FormatError
 from anybit.store import LocalFolder
@@ -373,3 +374,70 @@ def test_a_reader_is_right_wherever_a_compaction_comes_between(shop, monkeypatch
         at.update(step=0, last=n_looks)
         _READS[name](shop.path, reader)
     assert n_looks > 2
+
+
+# --- writers ---
+
+_OPTIONS = AddOptions(store_features=True, id_prefix="first")
+_WRITES = {
+    "add": lambda one, models, place: one.add(place / "more.npz"),
+    "move": lambda one, models, place: one.add(place / "moved.npy", _OPTIONS),
+    "delete": lambda one, models, place: one.delete(where="id < 2"),
+    "migrate": lambda one, models, place: one.migrate(models["B3"]),
+    "extend": lambda one, models, place: one.migrate(models["A6"]),
+}
+
+
+@pytest.mark.parametrize("name", list(_WRITES))
+def test_a_writer_is_right_wherever_a_compaction_comes_between(
+    shop, models, vectors, tmp_path, monkeypatch, name
+):
+    """Now and then, while no lock is held, another process commits and removes all else."""
+    np.savez(tmp_path / "more.npz", x=vectors[:20], ids=np.arange(500, 520))
+    np.save(tmp_path / "first.npy", vectors[N_ITEMS : N_ITEMS + 10])
+    shop.add(tmp_path / "first.npy", _OPTIONS)
+    (tmp_path / "first.npy").rename(tmp_path / "moved.npy")
+    n_before = len(shop)
+    at = {"step": 0, "last": 0, "writer": None}
+
+    def is_free(place):
+        try:
+            for one in place.glob("items*.lance"):
+                with LocalFolder(one).lock("_checksums/lock", wait=False):
+                    pass
+        except BlockingIOError:
+            return False
+        return True
+
+    def touched(method):
+        def call(folder, *arguments):
+            at["step"] += 1
+            if at["last"] > 0 and at["step"] >= at["last"]:
+                writer, last, at["last"] = at["writer"], at["last"], -1
+                if is_free(writer.path):
+                    writer.refresh()
+                    code = writer.codebooks.encode(np.ones((1, DIM), np.float32))
+                    feature = feature_column(np.ones((1, DIM), np.float32))
+                    row = code_rows(np.array([5000]), code).append_column("feature", feature)
+                    writer._store.upsert(row)
+                    writer.compact(0.0)
+                else:
+                    at["last"] = last  # at the next look
+            return method(folder, *arguments)
+
+        return call
+
+    for method in _TOUCHES:
+        monkeypatch.setattr(LocalFolder, method, touched(getattr(LocalFolder, method)))
+    n_looks, came_between = 1, True
+    while came_between:
+        path = shutil.copytree(shop.path, tmp_path / "copies" / f"{n_looks}")
+        at["writer"], late = Collection.open(path), Collection.open(path)
+        at.update(step=0, last=n_looks)
+        _WRITES[name](late, models, tmp_path)
+        came_between, at["last"] = at["last"] < 0, 0
+        expected = {"add": 20, "delete": -2}.get(name, 0) + came_between
+        assert len(Collection.open(path)) == n_before + expected
+        shutil.rmtree(path)
+        n_looks += 2
+    assert n_looks > 10
