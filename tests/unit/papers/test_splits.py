@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anybit.data import ArrayImages, ArrayVectors, Labels, split_positions
+from anybit.data import ArrayImages, ArrayVectors, Labels, open_source, split_positions
 from anybit.errors import DataError, FormatError
 from anybit.papers import (
     DataSet,
@@ -402,3 +402,18 @@ def test_sources_of_different_kinds_are_not_joined(rng):
         join_sources([images, vectors])
     joined = join_sources([vectors, vectors])
     np.testing.assert_array_equal(joined.vectors()[200:], vectors.vectors())
+
+
+def test_joined_pictures_tell_what_was_unusable_in_each_source(tmp_path):
+    parts = []
+    for name in ("one", "two"):
+        for label in ("cat", "dog"):
+            folder = tmp_path / name / label
+            folder.mkdir(parents=True)
+            Image.new("RGB", (4, 4)).save(folder / f"{name}.png")
+        (folder / "broken.png").symlink_to("nowhere")
+        parts.append(open_source(tmp_path / name))
+    joined = join_sources(parts)
+    assert len(joined) == 4
+    assert len(joined.unusable) == 2
+    assert joined.unusable == parts[0].unusable + parts[1].unusable

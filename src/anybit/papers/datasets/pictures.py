@@ -60,7 +60,9 @@ class _JoinedImages(ImageSource):
     """Several sources of pictures, one after another."""
 
     def __init__(self, sources: Sequence[ImageSource], items: Items) -> None:
-        super().__init__(items, "; ".join(source._found for source in sources), DEFAULT_MAX_PIXELS)
+        found = "; ".join(source._found for source in sources)
+        unusable = [one for source in sources for one in source.unusable]
+        super().__init__(items, found, DEFAULT_MAX_PIXELS, unusable)
         self._sources = tuple(sources)
         self._ends = np.cumsum([len(source) for source in sources])
 
