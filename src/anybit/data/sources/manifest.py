@@ -16,6 +16,7 @@ from anybit.data.sources.file_listing import list_folder, sub_folders
 from anybit.data.sources.images import ImageSource
 from anybit.data.sources.item_ids import origin_of
 from anybit.data.sources.item_paths import find_file, manifest_key, match_paths
+from anybit.data.sources.joined_tables import join_tables
 from anybit.data.sources.options import SourceOptions
 from anybit.data.sources.table_files import read_table
 from anybit.errors import DataError
@@ -70,9 +71,7 @@ class ManifestImages(ImageSource):
             notes.extend(read.notes)
             columns.add(column)
         try:
-            table = tables[0] if len(tables) == 1 else pa.concat_tables(
-                tables, promote_options="permissive"
-            )  # fmt: skip
+            table = join_tables(tables, manifests)
             items, words = items_of_table(
                 table,
                 options,

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from anybit.data.path_text import path_text, shown_name
+from anybit.data.sources.joined_tables import join_tables
 from anybit.errors import DataError, FormatError
 from anybit.types import Int64Array
 
@@ -44,21 +45,22 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 
 
 def read_parquet(paths: Sequence[Path], columns: Sequence[str] | None = None) -> pa.Table:
-    """Read some columns of Parquet files as one table, or raise FormatError."""
+    """Read some columns of Parquet files as one table.
+
+    Raises
+    ------
+    FormatError
+        If a file is damaged.
+    DataError
+        If a file cannot be read, or columns of the same name do not fit, see `join_tables`.
+    """
     tables = []
     for path in paths:
         try:
             tables.append(open_parquet(path).read(columns=columns))
         except (OSError, pa.ArrowException) as error:
             raise FormatError(f"{shown_name(path)} is damaged: {error}") from error
-    try:
-        return tables[0] if len(tables) == 1 else pa.concat_tables(
-            tables, promote_options="permissive"
-        )  # fmt: skip
-    except pa.ArrowException as error:
-        raise DataError(
-            f"the files of {shown_name(paths[0].parent)} have different columns: {error}"
-        ) from error
+    return join_tables(tables, paths)
 
 
 class RowGroups:
