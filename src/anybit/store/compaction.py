@@ -31,7 +31,7 @@ def compact_dataset(dataset: Dataset, kept_s: float) -> CompactReport:
             Compaction.commit(newest, results)
             dataset.committed(newest)
         dataset.lance.cleanup_old_versions(older_than=timedelta(seconds=kept_s))
-        dataset.log.compact()
+        dataset.log.compact(dataset.files(), whole=True)
         return CompactReport(n_fragments, *_size(dataset)[:1], n_bytes, _size(dataset)[1])
 
 

@@ -78,7 +78,9 @@ class Dataset:
         self._stamp: Hashable | None = None  # of the folder of versions, when the newest was read
         self._facts: tuple[int, dict[int, FragmentFacts]] | None = None
         self._taken = 0  # version; `lance` may be ahead of it until its commit is acknowledged
+        stamp = folder.quiet_stamp_of("_versions")  # before they are listed
         self._take(self._open_newest() if version is None else self._open(version))
+        self._stamp = stamp
 
     @classmethod
     def create(cls, folder: Folder, schema: pa.Schema) -> Dataset:
@@ -105,7 +107,7 @@ class Dataset:
         """Forget what was compared, and read all records anew: some may be damaged by now."""
         with self.mutex:
             self.log = ChecksumLog(self.folder)
-            self.log.refresh()
+            self.log.refresh(whole=True)
             self._checked.clear()
 
     def versions(self) -> list[int]:
@@ -120,7 +122,7 @@ class Dataset:
         FormatError
             If one of them is damaged, unless damaged ones are skipped.
         """
-        self.log.refresh()
+        self.log.refresh(whole=True)
         if self.log.damages and not self.skip_damaged:
             raise FormatError(f"{self.path} is damaged: {self.log.damages[0]}.")
         recorded = {one for one in self.versions() if manifest_of(one) in self.log}
@@ -186,7 +188,7 @@ class Dataset:
         versions = sorted(versions_in(self.folder), reverse=True)
         if not versions:
             raise FormatError(f"{self.path} must be a Lance dataset, got one without versions.")
-        recorded = max((version_of(path) for path in self.log.manifests), default=0)
+        recorded = max((version_of(path) for path in self.log.newest_manifests), default=0)
         if recorded > versions[0]:
             raise self._manifest_error(recorded, "is missing")
         for version in versions:
@@ -264,11 +266,8 @@ class Dataset:
             If one is damaged, unless damaged ones are skipped.
         """
         wanted = None if numbers is None else set(numbers)
-        chosen = [
-            fragment
-            for fragment in self.lance.get_fragments()
-            if wanted is None or fragment.fragment_id in wanted
-        ]
+        listed = self.lance.get_fragments()
+        chosen = [one for one in listed if wanted is None or one.fragment_id in wanted]
         self._compare([one for one in chosen if one.fragment_id not in self._checked])
         return [one for one in chosen if one.fragment_id not in self.skipped]
 
@@ -366,9 +365,10 @@ class Dataset:
         """Finish what a writer that was killed has left: a commit without a record."""
         if self.folder.exists(_RETIRED):  # of an earlier release, see docs/collection-format.md
             self.folder.remove([_RETIRED])
-        for version in sorted(versions_in(self.folder), reverse=True):
-            if version > self.version:  # it could not be read, and blocks the next commit
-                self.folder.move(manifest_of(version), aside_of(version))
+        current = self.version
+        for version in sorted(one for one in versions_in(self.folder) if one > current)[::-1]:
+            # It could not be read, and blocks the next commit.
+            self.folder.move(manifest_of(version), aside_of(version))
         if manifest_of(self.version) not in self.log:
             self._compare(self.lance.get_fragments())
             self.log.record(self.files())

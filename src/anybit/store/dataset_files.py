@@ -77,8 +77,8 @@ def files_of(version: int, facts: dict[int, FragmentFacts]) -> list[str]:
 
 def versions_in(folder: Folder) -> set[int]:
     """Return the numbers of the versions that have a manifest."""
-    names = folder.names("_versions")
-    stems = [name.removesuffix(_MANIFEST) for name in names if name.endswith(_MANIFEST)]
+    n_digits = -len(_MANIFEST)
+    stems = [one[:n_digits] for one in folder.names("_versions") if one.endswith(_MANIFEST)]
     return {_NEWEST - int(stem) for stem in stems if stem.isdigit()}
 
 

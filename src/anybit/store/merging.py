@@ -1,9 +1,9 @@
 """Keeping a dataset fast that grows by small additions, a little after each commit.
 
-The cost of a commit, and the size of its manifest, grow with the number of fragments. So fragments
-are merged as in a log-structured merge tree: whenever eight have between 8^i and 8^(i+1) rows they
-become one. A row is written again five times at most, and N rows lie in O(log N) fragments and one
-for each 32,768 rows.
+The cost of a commit, the size of its manifest and the cost of the first search grow with the number
+of fragments. So fragments are merged as in a log-structured merge tree: whenever four are smaller
+than 4,096 rows and 256 KiB, or four lie between two of the larger limits, they become one. What is
+small is quickly written again; of the larger fragments a row is written again three times at most.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 
 from anybit.errors import AnybitError
 from anybit.store.dataset import Dataset
+from anybit.store.dataset_files import FragmentFacts
 
 __all__ = ["MOST_VERSIONS", "tidy_dataset"]
 
@@ -21,10 +22,11 @@ _LOG = logging.getLogger(__name__)
 # Lance does then takes as long as reading all manifests.
 MOST_VERSIONS, _MORE_VERSIONS = 1_000, 100
 # Records of checksums before they are merged.
-_MOST_RECORDS = 64
-_FAN_BITS = 3  # eight; sixteen make the first search slower, four write more often
-_MOST_LEVEL = 4  # fragments of 32,768 rows stay
-_MOST_BYTES = 16 << 20  # larger ones stay too: eight of them are written again while others wait
+_MOST_RECORDS = 16
+_FAN = 4  # as many of one level are merged; eight make the first search slower
+# Rows and bytes below which a fragment belongs to each level; larger ones stay as they are, for
+# others wait while they are written again.
+_LIMITS = ((4_096, 256 << 10), (16_384, 2 << 20), (65_536, 16 << 20))
 
 
 def tidy_dataset(dataset: Dataset) -> None:
@@ -42,16 +44,24 @@ def tidy_dataset(dataset: Dataset) -> None:
 
 
 def _due_fragments(dataset: Dataset) -> list[int]:
-    """Return the numbers of fragments to merge now: none, or at least eight."""
-    levels: dict[int, list[int]] = {}
+    """Return the numbers of fragments to merge now: none, or at least as many as the fan."""
+    levels: list[list[int]] = [[] for _ in _LIMITS]
     for number, facts in dataset.facts.items():
-        level = (max(facts.n_rows, 1).bit_length() - 1) // _FAN_BITS
-        n_bytes = facts.n_bytes * facts.n_rows // max(facts.n_stored, 1)
-        if level <= _MOST_LEVEL and n_bytes <= _MOST_BYTES:
-            levels.setdefault(level, []).append(number)
-    full = [level for level, numbers in levels.items() if len(numbers) >= 1 << _FAN_BITS]
+        level = _level_of(facts)
+        if level is not None:
+            levels[level].append(number)
+    full = [level for level, numbers in enumerate(levels) if len(numbers) >= _FAN]
     # What is smaller comes along: it would be merged into these rows soon after.
-    return [one for level, some in levels.items() if full and level <= max(full) for one in some]
+    return [one for some in levels[: max(full) + 1] for one in some] if full else []
+
+
+def _level_of(facts: FragmentFacts) -> int | None:
+    """Return the level of a fragment, by its rows that are not deleted; None where it is large."""
+    n_bytes = facts.n_bytes * facts.n_rows // max(facts.n_stored, 1)
+    for level, (most_rows, most_bytes) in enumerate(_LIMITS):
+        if facts.n_rows < most_rows and n_bytes < most_bytes:
+            return level
+    return None
 
 
 def _merge(dataset: Dataset, numbers: list[int]) -> None:
@@ -80,5 +90,6 @@ def _forget(dataset: Dataset) -> None:
         dataset.lance.cleanup_old_versions(
             retain_versions=MOST_VERSIONS, error_if_tagged_old_versions=False
         )
+    is_due = is_due or dataset.log.n_past_records > _MOST_RECORDS
     if is_due or dataset.log.n_records > _MOST_RECORDS:
-        dataset.log.compact()
+        dataset.log.compact(dataset.files(), whole=is_due)

@@ -57,9 +57,8 @@ class Folder(Protocol):
     def place(self) -> Path | str:
         """The path, or the URL: for messages, and what users see."""
 
-    @property
-    def n_parallel(self) -> int:
-        """How many files to read at a time."""
+    def n_parallel(self, n_bytes: int | None = None) -> int:
+        """Return how many files to read at a time, of `n_bytes` in all; None where unknown."""
 
     @property
     def max_age_s(self) -> float:

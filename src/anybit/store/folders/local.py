@@ -25,6 +25,7 @@ __all__ = ["REMOVED_PREFIX", "LocalFolder", "sync_folder", "sync_tree"]
 REMOVED_PREFIX = ".removed-"
 
 _CHUNK_BYTES = 1 << 20
+_FEW_BYTES = 1 << 20
 _QUIET_NS = 100_000_000
 
 
@@ -47,10 +48,12 @@ class LocalFolder:
     place: Path
     max_age_s: float = 0.0
 
-    @property
-    def n_parallel(self) -> int:
-        """One file a processor: comparing is hashing."""
-        return os.cpu_count() or 1
+    def n_parallel(self, n_bytes: int | None = None) -> int:
+        """Return one file a processor: comparing is hashing.
+
+        It takes longer to start a thread than to read a few kilobytes.
+        """
+        return 1 if n_bytes is not None and n_bytes < _FEW_BYTES else os.cpu_count() or 1
 
     def child(self, name: str) -> LocalFolder:
         """Return the folder of that name below this one, there or not."""

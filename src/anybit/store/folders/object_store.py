@@ -30,6 +30,7 @@ from anybit.store.folders.source_tree import files_below
 __all__ = ["ObjectFolder"]
 
 _RETRY: Any = {"max_retries": 4, "retry_timeout": timedelta(seconds=20)}
+_N_PARALLEL = 16
 _TIMEOUTS: Any = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=120)}
 
 
@@ -42,13 +43,16 @@ class ObjectFolder:
         Its URL, ``s3://bucket/prefix``.
     """
 
-    n_parallel = 16
     max_age_s = 1.0
 
     def __init__(self, place: str) -> None:
         self.place = place
         _, _, rest = place.partition("://")
         self._bucket, _, self._prefix = rest.partition("/")
+
+    def n_parallel(self, n_bytes: int | None = None) -> int:
+        """Return how many requests to send at a time: most of it is waiting."""
+        return _N_PARALLEL
 
     @cached_property
     def _store(self) -> S3Store:
