@@ -3,7 +3,7 @@
 The cost of a commit, the size of its manifest and the cost of the first search grow with the number
 of fragments. So fragments are merged as in a log-structured merge tree: whenever four are smaller
 than 4,096 rows and 256 KiB, or four lie between two of the larger limits, they become one. What is
-small is quickly written again; of the larger fragments a row is written again three times at most.
+small is quickly written again; a row of the larger ones is written again a few times in all.
 """
 
 from __future__ import annotations

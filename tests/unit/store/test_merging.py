@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +16,12 @@ from anybit.errors import FormatError, OptionError
 from anybit.store import CodeStore, LocalFolder, merging
 
 N_LEVELS, K = 3, 16
+LIMITS = [(4**level, 1 << 24) for level in range(1, 6)]  # small: fewer additions are needed
 
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    # Small levels: fewer additions are needed.
-    monkeypatch.setattr(merging, "_LIMITS", [(4**level, 1 << 24) for level in range(1, 6)])
+    monkeypatch.setattr(merging, "_LIMITS", LIMITS)
     return CodeStore.create(tmp_path / "items.lance", N_LEVELS, K, "model")
 
 
@@ -60,6 +61,16 @@ def n_fragments(store):
     return len(store.fragment_states())
 
 
+def past_records(store):
+    return sorted((store.path / "_checksums").glob("*.past.json"))
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[10] ^= 1
+    path.write_bytes(content)
+
+
 def test_single_rows_lie_in_few_fragments(store):
     most = 0
     for number in range(70):
@@ -69,6 +80,42 @@ def test_single_rows_lie_in_few_fragments(store):
     check(store, dict.fromkeys(range(70), 0))
     sizes = sorted(store.fragment_size(one) for one in store.fragment_states())
     assert sizes == [1, 1, 4, 64]
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [[1] * 40, [3_000, *[1] * 20], [4_095, 1, 1, 1, 4_095, 1, 1, 1, 4_095, 1], [700] * 30,
+     [1, 5_000, 1, 5_000, 1, 5_000, 1, 5_000, 1, 17_000, 1, 1]],
+)  # fmt: skip
+def test_few_small_fragments_are_left_by_any_additions(tmp_path, sizes):
+    """With the levels in use: three below 4,096 rows, and three of each of two further levels."""
+    store = CodeStore.create(tmp_path / "items.lance", N_LEVELS, K, "model")
+    n = 0
+    for size in sizes:
+        put(store, np.arange(n, n + size))
+        n += size
+        rows = [store.fragment_size(one) for one in store.fragment_states()]
+        assert sum(rows) == n
+        for low, high in ((0, 4_096), (4_096, 16_384), (16_384, 65_536)):
+            assert sum(low <= one < high for one in rows) <= 3
+    check(store, dict.fromkeys(range(n), 0))
+
+
+def test_small_fragments_are_told_by_their_bytes_too(tmp_path):
+    """Rows with pictures are not written again at every fourth addition."""
+    store = CodeStore.create(tmp_path / "items.lance", N_LEVELS, K, "model")
+    n_written, rng, seen = 0, np.random.default_rng(0), set()
+    for number in range(24):
+        put(store, [number], thumbnail=[rng.bytes(100_000)])
+        n_written += sum(
+            (store.path / "data" / one.name).stat().st_size
+            for one in (store.path / "data").iterdir()
+            if one.name not in seen
+        )
+        seen = {one.name for one in (store.path / "data").iterdir()}
+        assert n_fragments(store) <= 3 + 3 + 3
+    assert n_written <= 4 * 24 * 101_000
+    check(store, dict.fromkeys(range(24), 0))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -149,6 +196,128 @@ def test_records_of_checksums_are_merged(store, monkeypatch):
     check(store, dict.fromkeys(range(25), 0))
 
 
+@pytest.fixture(scope="module")
+def busy_folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("busy") / "items.lance"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merging, "_LIMITS", LIMITS)
+        patch.setattr(merging, "_MOST_RECORDS", 10)
+        store = CodeStore.create(path, N_LEVELS, K, "model")
+        for number in range(30):
+            put(store, [number])
+    assert past_records(store)
+    return path
+
+
+@pytest.fixture
+def busy(busy_folder, tmp_path, monkeypatch):
+    """A store with past records; it has 30 rows, each added by itself."""
+    monkeypatch.setattr(merging, "_LIMITS", LIMITS)
+    monkeypatch.setattr(merging, "_MOST_RECORDS", 10)
+    shutil.copytree(busy_folder, tmp_path / "items.lance")
+    return CodeStore.open(tmp_path / "items.lance")
+
+
+def test_opening_and_searching_read_no_past_record(busy, monkeypatch):
+    read, seen = LocalFolder.read, []
+
+    def counted(folder, name):
+        seen.append(name)
+        return read(folder, name)
+
+    monkeypatch.setattr(LocalFolder, "read", counted)
+    opened = CodeStore.open(busy.path)
+    assert len(opened.codes()[0]) == 30
+    assert 0 < len(seen) <= 12
+    assert not any(name.endswith(".past.json") for name in seen)
+    oldest = opened.versions()[2].version  # after a column was added, too
+    assert any(name.endswith(".past.json") for name in seen)
+    assert CodeStore.open(busy.path, oldest).codes()[0].tolist() == [0]
+
+
+@pytest.mark.parametrize("file", ["_versions", "data"])
+def test_a_damaged_file_of_an_earlier_version_is_found_by_its_past_record(busy, file):
+    newest = {path for files in busy.fragment_states().values() for path in files}
+    version = busy.versions()[2].version
+    if file == "data":
+        files = [one for some in CodeStore.open(busy.path, version).fragment_states().values()
+                 for one in some]  # fmt: skip
+        assert newest.isdisjoint(files)
+        flip_a_bit(busy.path / files[0])
+    else:
+        flip_a_bit(busy.path / f"_versions/{2**64 - 1 - version}.manifest")
+    with pytest.raises(FormatError, match="its checksum differs"):
+        CodeStore.open(busy.path, version).codes()
+    check(busy, dict.fromkeys(range(30), 0))
+
+
+def test_a_damaged_past_record_is_told_by_verify_and_stops_no_reader(busy):
+    record = past_records(busy)[0]
+    flip_a_bit(record)
+    opened = CodeStore.open(busy.path)
+    assert len(opened.codes()[0]) == 30
+    assert opened.verify().damages == (f"_checksums/{record.name} is damaged",)
+    with pytest.raises(FormatError, match=r"past\.json is damaged"):
+        CodeStore.open(busy.path).versions()
+
+
+@pytest.mark.parametrize("n_done", range(5))
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_records_whose_merging_is_interrupted_are_all_there(busy, monkeypatch, n_done, is_whole):
+    """Whatever was written and removed until then, every version opens and is compared."""
+    put(busy, [30, 31])
+    versions, left, killed = [one.version for one in busy.versions()], [n_done], 0
+    write, unlink = LocalFolder.write, LocalFolder.remove
+
+    def step():
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+
+    def stopped_write(folder, name, content):
+        step()
+        write(folder, name, content)
+
+    def stopped_remove(folder, names):
+        for name in names:
+            step()
+            unlink(folder, [name])
+
+    log, files = busy._dataset.log, busy._dataset.files()
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFolder, "write", stopped_write)
+        patch.setattr(LocalFolder, "remove", stopped_remove)
+        try:
+            log.compact(files, whole=is_whole)
+        except KeyboardInterrupt:
+            killed += 1
+    assert killed
+    opened = CodeStore.open(busy.path)
+    assert [one.version for one in opened.versions()] == versions
+    for version in versions[1:]:
+        assert CodeStore.open(busy.path, version).verify().damages == ()
+    put(opened, [40])
+    check(opened, dict.fromkeys([*range(32), 40], 0))
+
+
+def test_a_version_whose_files_have_past_records_can_be_restored(busy):
+    version = busy.versions()[4].version
+    fresh = CodeStore.open(busy.path)
+    fresh.restore(version)
+    check(fresh, dict.fromkeys(range(3), 0))
+    put(busy, [50])
+    check(busy, dict.fromkeys([*range(3), 50], 0))
+
+
+def test_a_damaged_file_of_a_restored_version_gets_no_new_checksum(busy):
+    version = busy.versions()[4].version
+    states = CodeStore.open(busy.path, version).fragment_states()
+    flip_a_bit(busy.path / next(iter(states.values()))[0])
+    busy.restore(version)  # what it holds is looked at when it is read
+    with pytest.raises(FormatError, match="its checksum differs"):
+        CodeStore.open(busy.path).codes()
+
+
 @pytest.mark.parametrize("step", ["_merge", "_forget"])
 def test_an_addition_is_done_though_merging_fails(store, monkeypatch, caplog, step):
     def full(*_):
@@ -177,10 +346,7 @@ def test_a_long_addition_can_be_taken_back_across_merges(store):
 def test_a_damaged_fragment_is_not_merged(store):
     for number in range(3):
         put(store, [number])
-    file = next((store.path / "data").iterdir())
-    content = bytearray(file.read_bytes())
-    content[10] ^= 1
-    file.write_bytes(content)
+    flip_a_bit(next((store.path / "data").iterdir()))
     with pytest.raises(FormatError, match="is damaged"):
         put(CodeStore.open(store.path), [3])
 
