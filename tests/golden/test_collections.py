@@ -21,7 +21,7 @@ _SPEC.loader.exec_module(_MAKE)
 _EXPECTED = json.loads((_HERE / "collection_expected.json").read_text())
 
 
-@pytest.fixture(params=["collection_v1", "collection_v2", "made now"])
+@pytest.fixture(params=["collection_v1", "collection_v2", "collection_v3", "made now"])
 def collection(tmp_path, request):
     if request.param == "made now":
         return _MAKE.make_collection(tmp_path / "collection")
