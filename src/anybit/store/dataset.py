@@ -251,9 +251,10 @@ class Dataset:
         self.skipped.clear()
 
     def is_removed(self) -> bool:
-        """Tell whether the version that is read is gone, and a newer one has come."""
+        """Tell whether a newer version came, and this one is gone or going (its manifest last)."""
         there = versions_in(self.folder)
-        return self.version not in there and max(there, default=0) > self.version
+        is_going = self.version not in there or not self.is_pinned
+        return is_going and max(there, default=0) > self.version
 
     # --- reading ---
 
