@@ -40,7 +40,7 @@ test-all: $(STAMP)  ## The tests, all of them.
 test-web: $(STAMP)  ## The search page in a real browser (Chromium; about half a minute).
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs tests/web
 
-test-processors: $(STAMP)  ## The numeric tests under every instruction set of this processor (half an hour).
+test-processors: $(STAMP)  ## The numeric tests under every instruction set of this processor (about an hour).
 	PYTHONPATH=tests $(BIN)/python -m processors.run_levels --jobs $(JOBS)
 
 crash: $(STAMP)  ## Kill writers and migrations 500 times, four writers for a minute (15 minutes).
