@@ -149,10 +149,10 @@ class CollectionMachine(RuleBasedStateMachine):
         """Note that the newest version, if there is a new one, holds another state."""
         before, self.state = self.state, after
         fresh = sorted(set(self._versions(which)) - self.history.keys())
-        # Before the last there may be a version that only adds columns.
-        self.history |= dict.fromkeys(fresh, State(before.rows, after.columns))
-        if fresh:
-            self.history[fresh[-1]] = after
+        # What is merged after a commit makes versions of the same rows.
+        self.history |= dict.fromkeys(fresh, after)
+        if after.columns != before.columns and len(fresh) > 1:  # the first only adds columns
+            self.history[fresh[0]] = State(before.rows, after.columns)
 
     def _write(self, which, rows, names):
         names, ids = sorted(names), list(rows)

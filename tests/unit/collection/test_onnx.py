@@ -16,7 +16,8 @@ from anybit.codes import ModelFolder, read_model_folder, write_model_folder
 from anybit.collection import Collection, EncoderOptions, Engine, export_model, load_encoder
 from anybit.collection.onnx_engine import OnnxFacts, OnnxSession, onnx_files, read_onnx
 from anybit.collection.onnx_export import _check_same
-from anybit.collection.replacement import Target, _switch_to_equal, replacement_lock
+from anybit.collection.replacement import Target, _switch_to_equal
+from anybit.collection.replacement_lock import replacement_lock
 from anybit.data import Preprocessor
 from anybit.errors import DependencyError, FormatError, OptionError, ShapeError
 from anybit.models import (
