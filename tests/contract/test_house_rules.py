@@ -97,7 +97,7 @@ _OF_LANCE = {"count_rows", "when_matched_update_all", "when_not_matched_by_sourc
 
 
 def conditions_for_lance(text, *, may_filter):
-    """Say where a text for Lance to parse is given to it, or is put together from other things.
+    """Return where Lance is given a text to parse, or a text built from other values.
 
     Lance parses lists of numbers only: of a condition that it does not understand as a whole it
     evaluates a part, without an error.

@@ -150,7 +150,7 @@ def _missing_of(folder: str, paths: list[str]) -> Iterable[str]:
             return paths
         except OSError:
             return ()
-        # A name may be spelled otherwise in the listing, so that those not in it are asked for.
+        # The listing may spell a name differently, so names missing from it are checked one by one.
         paths = [path for path in paths if os.path.basename(path) not in names]
     return [path for path in paths if _is_missing(path)]
 

@@ -3,7 +3,7 @@
 Lance never changes a file that it has written. So every file is recorded once, before the version
 that it belongs to is acknowledged, and compared when it is first used. The folder ``_checksums``
 holds one JSON file a commit, until some are merged: then files that only earlier versions use go to
-records of their own, which are not read before such a file is asked for
+records of their own, which are read only when such a file is needed
 (docs/collection-format.md).
 """
 
