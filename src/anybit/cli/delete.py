@@ -37,8 +37,8 @@ def delete(
 ) -> None:
     """Delete items, by id or by a condition. Ids that are not there are no error.
 
-    Says how many of how many items will be deleted. When --where selects more than half of them, a
-    terminal is asked; without a terminal nothing is deleted unless --yes is given.
+    Says how many of how many items will be deleted. If --where selects more than half of them, the
+    command asks for confirmation on a terminal; without a terminal it needs --yes.
     """
     import numpy as np
 
