@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
 
-from anybit.baselines import ProductFitOptions, fit_product
+from anybit.quantizers import ProductFitOptions, fit_product
 
 
 def main() -> None:

@@ -19,9 +19,9 @@ from typing import Any
 import faiss
 import numpy as np
 
-from anybit.baselines import fit_vectors
 from anybit.bench import environment, write_result
 from anybit.codes import Codebooks, Codes
+from anybit.quantizers import fit_vectors
 from anybit.search import Index
 
 N_BYTES = (1, 2, 4, 8, 16)

@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from anybit.baselines import (
+from anybit.bench import environment, write_result
+from anybit.codes import Codebooks
+from anybit.quantizers import (
     AdamOptions,
     RecurrentFitOptions,
     ResidualFitOptions,
     fit_recurrent,
     fit_residual,
 )
-from anybit.bench import environment, write_result
-from anybit.codes import Codebooks
 
 RECALL_AT = (1, 10, 100)
 

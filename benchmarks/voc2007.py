@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from anybit.baselines import RecurrentFitOptions, fit_recurrent
 from anybit.bench import environment, write_result
 from anybit.data import Preprocessor, Source, SourceOptions, open_source
 from anybit.evaluation import EvaluationInput, EvaluationOptions, evaluate
 from anybit.models import DQN, DRQ, BackboneConfig, build_backbone, load_model
 from anybit.papers import features_of
+from anybit.quantizers import RecurrentFitOptions, fit_recurrent
 from anybit.training import TrainOptions, train
 
 BITS = (16, 24, 32, 40, 48)

@@ -15,7 +15,7 @@ __all__ = ["ARRAY_TESTS", "SCAN_TESTS", "TORCH_TESTS", "Level", "levels", "proce
 
 # What multiplies matrices by OpenBLAS, in NumPy, SciPy or FAISS.
 ARRAY_TESTS = (
-    "tests/unit/baselines",
+    "tests/unit/quantizers",
     "tests/unit/codes",
     "tests/unit/estimators",
     "tests/unit/evaluation",
@@ -23,7 +23,7 @@ ARRAY_TESTS = (
     "tests/unit/collection/test_export.py",
     "tests/unit/collection/test_faiss.py",
     "tests/unit/papers",
-    "tests/property/test_baselines.py",
+    "tests/property/test_quantizers.py",
     "tests/property/test_codes.py",
     "tests/property/test_evaluation_properties.py",
     "tests/property/test_search_properties.py",

@@ -10,9 +10,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anybit.baselines import FitResult
 from anybit.codes import Codebooks, Codes
 from anybit.errors import DependencyError, DTypeError, OptionError
+from anybit.quantizers import FitResult
 from anybit.types import Float32Array, UInt8Array
 
 try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from anybit.baselines import FitResult, ProductFitOptions, fit_product
 from anybit.codes import Codes
 from anybit.errors import OptionError, ShapeError
+from anybit.quantizers import FitResult, ProductFitOptions, fit_product
 from anybit.sklearn.base import BaseQuantizer
 from anybit.types import Float32Array, Int64Array, Metric
 
@@ -39,7 +39,7 @@ class ProductQuantizer(BaseQuantizer):
     max_train : int or None
         Learn from at most this many rows, drawn at random. None uses all.
     random_state : int, RandomState or None
-        An int gives the codebooks of `anybit.baselines.fit_product` with that seed.
+        An int gives the codebooks of `anybit.quantizers.fit_product` with that seed.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class ProductQuantizer(BaseQuantizer):
 
     See Also
     --------
-    anybit.baselines.fit_product : The fit itself, with all its options.
+    anybit.quantizers.fit_product : The fit itself, with all its options.
 
     References
     ----------

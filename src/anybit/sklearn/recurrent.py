@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anybit.baselines import FitResult, RecurrentFitOptions, fit_recurrent
+from anybit.quantizers import FitResult, RecurrentFitOptions, fit_recurrent
 from anybit.sklearn.base import BaseQuantizer
 from anybit.types import Float32Array, Metric
 
@@ -37,7 +37,7 @@ class RecurrentQuantizer(BaseQuantizer):
     max_train : int or None
         Learn from at most this many rows, drawn at random. None uses all.
     random_state : int, RandomState or None
-        An int gives the codebook of `anybit.baselines.fit_recurrent` with that seed.
+        An int gives the codebook of `anybit.quantizers.fit_recurrent` with that seed.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class RecurrentQuantizer(BaseQuantizer):
 
     See Also
     --------
-    anybit.baselines.fit_recurrent : The fit itself, with all its options.
+    anybit.quantizers.fit_recurrent : The fit itself, with all its options.
 
     References
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from anybit.baselines import FitResult, ResidualFitOptions, fit_residual
+from anybit.quantizers import FitResult, ResidualFitOptions, fit_residual
 from anybit.sklearn.base import BaseQuantizer
 from anybit.types import Float32Array, Metric
 
@@ -36,7 +36,7 @@ class ResidualQuantizer(BaseQuantizer):
     max_train : int or None
         Learn from at most this many rows, drawn at random. None uses all.
     random_state : int, RandomState or None
-        An int gives the codebooks of `anybit.baselines.fit_residual` with that seed.
+        An int gives the codebooks of `anybit.quantizers.fit_residual` with that seed.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class ResidualQuantizer(BaseQuantizer):
 
     See Also
     --------
-    anybit.baselines.fit_residual : The fit itself, with all its options.
+    anybit.quantizers.fit_residual : The fit itself, with all its options.
 
     References
     ----------

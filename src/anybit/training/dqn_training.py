@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from anybit.baselines import ProductFitOptions, fit_product
 from anybit.errors import DataError, DependencyError
 from anybit.models import DQN
+from anybit.quantizers import ProductFitOptions, fit_product
 from anybit.training.dqn_presets import DQNPreset, dqn_preset
 from anybit.training.method import Batch
 from anybit.training.options import TrainOptions

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from anybit.baselines import RecurrentFitOptions, fit_recurrent
 from anybit.data import Labels
 from anybit.models import DRQ
+from anybit.quantizers import RecurrentFitOptions, fit_recurrent
 from anybit.training.head_tuning import HeadSchedule, tune_head
 from anybit.training.method import Batch
 from anybit.training.optimizers import make_quantizer_optimizer

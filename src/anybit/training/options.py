@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from anybit.baselines import METHODS as VECTOR_METHODS
 from anybit.codes import bits_per_level
 from anybit.data import SourceOptions
 from anybit.errors import OptionError
+from anybit.quantizers import METHODS as VECTOR_METHODS
 
 __all__ = [
     "AUGMENTATIONS",
@@ -242,7 +242,7 @@ class TrainOptions:
     ----------
     method : str
         ``auto`` takes ``drq`` for images and ``rq`` for vectors. Else ``drq``, ``dqn``, ``dqn2+``
-        or ``dqnip`` for images; for vectors one of `anybit.baselines.METHODS`.
+        or ``dqnip`` for images; for vectors one of `anybit.quantizers.METHODS`.
     bits : int
         Length of the full code: levels times log2 of the codewords.
     n_codewords : int

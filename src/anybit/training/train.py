@@ -11,7 +11,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from anybit.baselines import VectorQuantizer, train_on_vectors
 from anybit.codes import check_writable
 from anybit.data import Labels, Preprocessor, Source, open_source
 from anybit.errors import DataError, OptionError
@@ -25,6 +24,7 @@ from anybit.models import (
     ProductConfig,
     QuantizerConfig,
 )
+from anybit.quantizers import VectorQuantizer, train_on_vectors
 from anybit.training.augment import Augmenter
 from anybit.training.dqn_presets import dqn_preset
 from anybit.training.dqn_training import DQNTraining

@@ -17,7 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from anybit import Codes, Index
-from anybit.baselines import (
+from anybit.errors import DTypeError, OptionError, ShapeError
+from anybit.quantizers import (
     ProductFitOptions,
     RecurrentFitOptions,
     ResidualFitOptions,
@@ -25,7 +26,6 @@ from anybit.baselines import (
     fit_recurrent,
     fit_residual,
 )
-from anybit.errors import DTypeError, OptionError, ShapeError
 from anybit.sklearn import ProductQuantizer, RecurrentQuantizer, ResidualQuantizer
 
 SMALL = {"n_levels": 2, "n_codewords": 2}
@@ -356,7 +356,7 @@ def test_estimators_are_those_of_scikit_learn_itself():
 
 def test_scikit_learn_is_loaded_by_nobody_else_and_missed_by_name():
     code = (
-        "import sys, anybit, anybit.baselines, anybit.collection\n"
+        "import sys, anybit, anybit.quantizers, anybit.collection\n"
         "print('sklearn' in sys.modules)\n"
         "sys.modules['sklearn'] = None\n"
         "try:\n"
