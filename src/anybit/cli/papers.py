@@ -38,10 +38,15 @@ class RunFlags:
     cache: Annotated[
         Path, typer.Option(help="Folder of models and results; what is there is not run again.")
     ] = Path("papers-cache")
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="Another protocol of the table, such as cifar10-setting1-parts."),
+    ] = None
     recipe: Annotated[
         str,
         typer.Option(
-            help="cpu (hours), full (as the papers), modern (a stronger network); quick only tries."
+            help="cpu (hours), full or modern (for a GPU), paper (the papers' network and size); "
+            "quick only tries."
         ),
     ] = "cpu"
     seeds: Annotated[str, typer.Option(help="Seeds of the training.")] = "0,1,2"
@@ -116,7 +121,8 @@ def list_artefacts(console: Console) -> None:
             "name": one.name,
             "kind": one.kind,
             "title": one.title,
-            "datasets": [protocol(name).dataset for name in one.protocols],
+            "datasets": sorted({protocol(name).dataset for name in one.protocols}),
+            "protocols": list(one.protocols),
             "needs_data": one.needs_data,
         }
         for one in ARTEFACTS.values()
@@ -149,13 +155,21 @@ def check(
         bool, typer.Option("--fast", help="Do not look for the same picture in two parts.")
     ] = False,
     split_seed: Annotated[int, typer.Option(min=0, help="Seed of the division.")] = 0,
+    protocol_name: Annotated[
+        str | None, typer.Option("--protocol", help="Another protocol of the table.")
+    ] = None,
 ) -> None:
     """Check a data set: counts, classes, and pictures that are in two parts of the division."""
     from anybit.papers import check as check_data
 
     with console.progress("pictures") as progress:
         manifest, findings = check_data(
-            name, data, split_seed=split_seed, reads_images=not is_fast, progress=progress
+            name,
+            data,
+            protocol_name=protocol_name,
+            split_seed=split_seed,
+            reads_images=not is_fast,
+            progress=progress,
         )
     console.table(("part", "items"), [(k, f"{v:,}") for k, v in manifest.sizes.items()])
     for finding in findings:

@@ -9,7 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from anybit.papers.datasets import DataSet, dataset_names, expected_files, open_dataset
-from anybit.papers.protocols.protocol import Protocol, SplitRule, all_protocols, protocol
+from anybit.papers.protocols.protocol import (
+    Protocol,
+    RecordedName,
+    SplitRule,
+    all_protocols,
+    protocol,
+    recorded_protocol,
+)
 from anybit.papers.protocols.split_checks import Finding, check_split
 from anybit.papers.protocols.split_manifest import PartItems, SplitManifest, SplitSources
 from anybit.papers.protocols.splits import Prepared, prepare, split
@@ -17,9 +24,11 @@ from anybit.papers.results.published import PublishedTable, published, published
 from anybit.papers.results.result import ArtefactResult, Seeded, read_result, table_of, value_text
 
 if TYPE_CHECKING:
-    from anybit.papers.artefacts import ARTEFACTS, Artefact, artefact, members
+    from anybit.papers.artefact import Artefact
+    from anybit.papers.artefact_runs import check, plan, run
+    from anybit.papers.artefacts import ARTEFACTS, artefact, members
     from anybit.papers.pages.pages import write_pages
-    from anybit.papers.planning import PlannedRun, RunOptions, check, plan, run
+    from anybit.papers.run_options import PlannedRun, RunOptions
     from anybit.papers.runs.configurations import Configuration, Recipe, configuration, recipe
     from anybit.papers.runs.run import features_of
 
@@ -36,6 +45,7 @@ __all__ = [
     "Protocol",
     "PublishedTable",
     "Recipe",
+    "RecordedName",
     "RunOptions",
     "Seeded",
     "SplitManifest",
@@ -58,6 +68,7 @@ __all__ = [
     "published_tables",
     "read_result",
     "recipe",
+    "recorded_protocol",
     "run",
     "split",
     "table_of",
@@ -67,19 +78,19 @@ __all__ = [
 
 _MODULE_OF = {
     "ARTEFACTS": "artefacts",
-    "Artefact": "artefacts",
+    "Artefact": "artefact",
     "Configuration": "runs.configurations",
-    "PlannedRun": "planning",
+    "PlannedRun": "run_options",
     "Recipe": "runs.configurations",
-    "RunOptions": "planning",
+    "RunOptions": "run_options",
     "artefact": "artefacts",
-    "check": "planning",
+    "check": "artefact_runs",
     "features_of": "runs.run",
     "members": "artefacts",
     "configuration": "runs.configurations",
-    "plan": "planning",
+    "plan": "artefact_runs",
     "recipe": "runs.configurations",
-    "run": "planning",
+    "run": "artefact_runs",
     "write_pages": "pages.pages",
 }
 

@@ -133,6 +133,27 @@ def test_dry_run_lists_the_runs_and_which_are_done(cifar10, tmp_path):
     assert not folders[0] & folders[1]
 
 
+def test_another_protocol_of_a_table_is_chosen_by_name(cifar10):
+    line = ("check", "drq-table3-cifar10", "--data", cifar10, "--fast", "--json")
+    pooled, parts = (
+        json.loads(run(*line, *flags).stdout)
+        for flags in ((), ("--protocol", "cifar10-setting2-parts"))
+    )
+    assert [pooled["protocol"], parts["protocol"]] == ["cifar10-setting2", "cifar10-setting2-parts"]
+    assert pooled["sizes"] == parts["sizes"]
+    assert pooled["checksum"] != parts["checksum"]
+    line = (
+        "run", "drq-table1", "--data", cifar10, "--backbone", "resnet-small", "--dry-run", "--json",
+    )  # fmt: skip
+    planned = run(*line, "--protocol", "cifar10-setting1-parts").stdout
+    assert "cifar10-setting1-parts-drq-" in planned
+    other = run(*line, "--protocol", "cifar10-dqn")
+    assert other.exit_code == 2
+    assert "must be one of cifar10-setting1, cifar10-setting1-parts" in " ".join(
+        other.stderr.replace("│", "").split()
+    )
+
+
 def test_dry_run_without_runs_says_so():
     assert "no data set is needed" in run("run", "drq-table4", "--dry-run").stdout
 
@@ -213,5 +234,8 @@ def test_check_says_sizes_and_checksum_or_all_that_is_wrong(cifar10, tmp_path):
         pq.write_table(table, tmp_path / f"{name}.parquet")
     wrong = run("check", "drq-table1", "--data", tmp_path, "--fast")
     assert wrong.exit_code == 1
+    assert "database must have 50,000 items, got 49,990" in wrong.output
+    parts = ("--protocol", "cifar10-setting1-parts")
+    wrong = run("check", "drq-table1", "--data", tmp_path, "--fast", *parts)
     assert "query must have 10,000 items, got 9,990" in wrong.output
     assert run("check", "drq-table4", "--data", tmp_path).exit_code == 2

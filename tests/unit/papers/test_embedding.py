@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from anybit.errors import DependencyError, OptionError, ShapeError
-from anybit.papers.pages.embedding import draw_embedding, embed_2d
+from anybit.papers.pages.embedding import draw_embeddings, embed_2d
+from anybit.papers.results.result import Embedding
 
 pytest.importorskip("openTSNE")
 
@@ -60,9 +61,14 @@ def test_vectors_of_another_shape_are_refused():
             embed_2d(wrong, 0)
 
 
+def embedding(points, classes, names=("cat", "dog"), title=""):
+    pairs = tuple((float(x), float(y)) for x, y in points)
+    return Embedding(pairs, tuple(int(one) for one in classes), names, title)
+
+
 def test_items_of_one_point_are_laid_out_side_by_side():
     points = np.repeat([[0.0, 0.0], [1.0, 1.0]], 50, axis=0)
-    svg = draw_embedding(points, np.repeat([0, 1], 50), ("cat", "dog"), "svg").decode()
+    svg = draw_embeddings([embedding(points, np.repeat([0, 1], 50))], "svg").decode()
     places = set(re.findall(r'<use xlink:href="#C?\w+" x="([\d.]+)" y="([\d.]+)"', svg))
     assert len(places) >= 100
     assert min(len({place[axis] for place in places}) for axis in (0, 1)) > 60
@@ -70,22 +76,33 @@ def test_items_of_one_point_are_laid_out_side_by_side():
 
 def test_picture_is_the_same_bytes_and_names_the_classes():
     points = np.random.default_rng(0).normal(size=(20, 2))
-    classes = np.arange(20) % 2
+    one = embedding(points, np.arange(20) % 2)
     for kind in ("png", "svg"):
-        first = draw_embedding(points, classes, ("cat", "dog"), kind)
-        assert first == draw_embedding(points, classes, ("cat", "dog"), kind)
-    svg = draw_embedding(points, classes, ("cat", "dog"), "svg").decode()
+        assert draw_embeddings([one], kind) == draw_embeddings([one], kind)
+    svg = draw_embeddings([one], "svg").decode()
     assert "<!-- cat -->" in svg
     assert "<!-- dog -->" in svg
 
 
+@pytest.mark.parametrize("n_panels", [1, 2, 3])
+def test_every_embedding_has_a_panel_with_its_title(n_panels):
+    points = np.random.default_rng(0).normal(size=(20, 2))
+    every = [embedding(points, np.arange(20) % 2, title=f"Method{n}") for n in range(n_panels)]
+    svg = draw_embeddings(every, "svg").decode()
+    assert [svg.count(f"<!-- Method{number} -->") for number in range(4)] == [1] * n_panels + [
+        0
+    ] * (4 - n_panels)
+    assert svg.count("<!-- cat -->") == 1  # one legend
+
+
 def test_wrong_arguments_of_the_picture_are_refused():
     points = np.zeros((2, 2))
-    with pytest.raises(ShapeError, match=r"points must have shape \(N, 2\)"):
-        draw_embedding(points, np.zeros(3, dtype=int), ("a",), "png")
-    with pytest.raises(ShapeError, match=r"points must have shape \(N, 2\)"):
-        draw_embedding(np.zeros((2, 3)), np.zeros(2, dtype=int), ("a",), "png")
-    with pytest.raises(OptionError, match="from 0 to 0"):
-        draw_embedding(points, np.array([0, 1]), ("a",), "png")
+    one = embedding(points, (0, 1))
+    with pytest.raises(OptionError, match="got 0 with 0 lists"):
+        draw_embeddings([], "png")
+    with pytest.raises(OptionError, match="got 2 with 2 lists"):
+        draw_embeddings([one, embedding(points, (0, 0), ("a",))], "png")
+    with pytest.raises(OptionError, match="each with points"):
+        draw_embeddings([embedding(np.zeros((0, 2)), ())], "png")
     with pytest.raises(OptionError, match="kind must be png or svg"):
-        draw_embedding(points, np.array([0, 0]), ("a",), "pdf")
+        draw_embeddings([one], "pdf")

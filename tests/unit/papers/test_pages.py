@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from anybit.errors import DataError, FormatError
+from anybit.papers import protocol
 from anybit.papers.pages.pages import page_text, pictures, write_pages
 from anybit.papers.results.result import ArtefactResult, Curve, Embedding, ResultRow, Seeded
 
@@ -52,7 +53,7 @@ FIGURE = ArtefactResult(
     rows=(),
     curves={"precision_recall": (Curve("DRQ 16 bits", (0.5, 1.0), (0.9, 0.8)),),
             "precision_at": (Curve("DRQ 16 bits", (1.0, 10.0), (0.9, 0.8)),)},
-    embedding=Embedding(((0.0, 1.5), (2.0, 3.0)), (1, 0), ("cat", "dog")),
+    embeddings=(Embedding(((0.0, 1.5), (2.0, 3.0)), (1, 0), ("cat", "dog")),),
 )  # fmt: skip
 
 
@@ -127,6 +128,28 @@ def test_page_says_values_protocol_command_and_versions():
     ):
         assert line in text.splitlines(), line
     assert "mean over the seeds 0, 1 ± half of its 95 % interval" in text
+
+
+def test_result_of_a_renamed_protocol_is_shown_under_the_name_of_its_checksum(results, tmp_path):
+    own = protocol("cifar10-setting1-parts")
+    recorded = {"name": "cifar10-setting1", "checksum": own.recorded_as.checksum}
+    old = replace(TABLE, protocol=recorded)
+    lines = page_text(old, checksum="").splitlines()
+    assert lines[0] == "# CIFAR-10, setting 1 (cifar10-setting1-parts)"
+    assert "- protocol: cifar10-setting1-parts" in lines
+    assert "- recorded as: cifar10-setting1" in lines
+    assert f"- checksum of the protocol: `{own.recorded_as.checksum}`" in lines
+    (results / "drq-table1.json").write_text(json.dumps(old.to_dict()))
+    write_pages(results, tmp_path / "pages")
+    assert "| cifar10-setting1-parts |" in (tmp_path / "pages" / "index.md").read_text()
+
+
+def test_companions_of_unseen_classes_are_said_to_be_of_another_model():
+    companions = {"unseen classes": (None, None), "unseen classes, float": (None, None)}
+    row = replace(TABLE.rows[0], companions=companions)
+    text = page_text(replace(TABLE, rows=(row,)), checksum="")
+    assert "- unseen classes: a separate model, trained without these classes" in text
+    assert "- unseen classes, float: the features of that separate model" in text
 
 
 def test_one_seed_is_said_to_have_no_interval():

@@ -36,7 +36,7 @@ FULL = ArtefactResult(
     published={"PQNet": (0.947, None)},
     curves={"precision_recall": (Curve("DRQ 16 bits", (0.5, 1.0), (0.9, 0.8)),
                                  Curve("DRQ 24 bits", (1.0,), (0.8,), (0.7,), (0.9,)))},
-    embedding=Embedding(((0.0, 1.5), (2.0, 3.0)), (1, 0), ("cat", "dog")),
+    embeddings=(Embedding(((0.0, 1.5), (2.0, 3.0)), (1, 0), ("cat", "dog")),),
     training={"n_parameters": 5, "training_s": 1.5},
     notes=("a note",),
     command="anybit papers run drq-table1",
@@ -125,8 +125,12 @@ def test_value_text_of_nothing_is_a_dash():
         ({"rows": [{"method": "DRQ", "ours": [{"value": 1}, None]}]}, "a value must have mean"),
         ({"curves": {"precision_at": {"a": {"x": [1, 2], "y": [1]}}}}, "as many y as x"),
         ({"curves": {"precision_at": {"a": {"x": [1], "z": [1]}}}}, "drq-table1"),
-        ({"embedding": {"points": [[0, 0]], "classes": [2], "class_names": ["a"]}}, "one class a"),
-        ({"embedding": {"points": [[0, 0]]}}, "classes"),
+        (
+            {"embeddings": [{"points": [[0, 0]], "classes": [2], "class_names": ["a"]}]},
+            "one class a",
+        ),
+        ({"embeddings": [{"points": [[0, 0]]}]}, "classes"),
+        ({"embeddings": [], "embedding": {"points": [[0, 0]]}}, "classes"),
     ],
 )
 def test_damaged_results_are_refused(tmp_path, change, message):
@@ -158,3 +162,12 @@ def test_rows_that_do_not_fit_are_refused_when_made():
         )  # fmt: skip
     with pytest.raises(DataError, match="both edges of a band or neither"):
         Curve("a", (1.0,), (1.0,), (0.5,))
+
+
+def test_result_with_a_single_embedding_of_older_files_is_read():
+    panel = {"points": [[0, 1]], "classes": [0], "class_names": ["a"]}
+    content = {"name": "drq-fig5", "title": "T", "kind": "figure", "rows": [], "embedding": panel}
+    found = ArtefactResult.from_dict(content)
+    assert found.embeddings == (Embedding(((0.0, 1.0),), (0,), ("a",)),)
+    assert ArtefactResult.from_dict(found.to_dict()) == found
+    assert ArtefactResult.from_dict(content | {"embedding": None}).embeddings == ()

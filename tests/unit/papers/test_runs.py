@@ -8,12 +8,16 @@ import pytest
 
 from anybit.data import ArrayImages, Labels
 from anybit.errors import OptionError
+from anybit.models import load_model
 from anybit.papers import DataSet, Prepared, Protocol, SplitRule, configuration, recipe, split
-from anybit.papers.artefacts import Artefact
-from anybit.papers.assembling import Assembly, Found, assembled
+from anybit.papers.artefact import Artefact, Runner
+from anybit.papers.assembly import Assembly, Found, assembled
+from anybit.papers.datasets import join_sources
 from anybit.papers.runs.companions import unseen_classes
-from anybit.papers.runs.run import Run, perform
+from anybit.papers.runs.item_sample import item_sample
+from anybit.papers.runs.run import Run, features_of, perform
 
+NO_RUNS = Runner(lambda *_: [], lambda *_: None)  # only the assembly is tested
 NAMES = ("red", "green", "blue", "grey")
 RULE = Protocol(
     name="small", title="Small", dataset="cifar10", source="none",
@@ -126,7 +130,7 @@ def test_a_recipe_that_starts_from_weights_does_not_start_without():
 
 
 def test_a_table_has_a_column_a_length_and_every_companion(results):
-    table = Artefact("t", "table", "T", ("small",), ("drq", "dqn"))
+    table = Artefact("t", "table", "T", NO_RUNS, ("small",), ("drq", "dqn"))
     methods = (configuration("drq"), configuration("dqn"))
     found = assembled(Assembly(table, RULE, methods, (0,), "sum", tuple(results.values())))
     assert found.bits == (2, 4, 6)
@@ -154,7 +158,7 @@ def test_training_items_held_back_stand_beside_no_figure_of_a_paper(prepared, tm
     assert one.folder_name(own.manifest.checksum) != one.folder_name(prepared.manifest.checksum)
     found = Found(one, perform(one, own, tmp_path), tmp_path)
     assert found.result["sizes"] == {"train": 23, "database": 6, "query": 3}
-    table = Artefact("t", "table", "T", ("small",), ("drq",), ("drq-table1",))
+    table = Artefact("t", "table", "T", NO_RUNS, ("small",), ("drq",), ("drq-table1",))
     methods = (configuration("drq"),)
     parts = Assembly(table, rule, methods, (0,), own.manifest.checksum, (found,))
     asked, held = assembled(parts), assembled(replace(parts, is_held_back=True))
@@ -167,22 +171,42 @@ def test_training_items_held_back_stand_beside_no_figure_of_a_paper(prepared, tm
     assert any("not comparable" in note for note in held.notes)
 
 
-def test_a_figure_has_the_mean_curve_of_its_lengths_and_the_embedding(results):
+def test_a_figure_has_the_mean_curve_of_its_lengths_and_the_embedding(prepared, results):
     figure = Artefact(
-        "f", "figure", "F", ("small",), ("drq",), curves=("precision_recall", "precision_at"),
-        curve_bits=(4,), has_embedding=True,
+        "f", "figure", "F", NO_RUNS, ("small",), ("drq",),
+        curves=("precision_recall", "precision_at"), curve_bits=(4,), has_embedding=True,
+        absent_methods=("DTQ",),
     )  # fmt: skip
-    found = assembled(
-        Assembly(figure, RULE, (configuration("drq"),), (0,), "sum", tuple(results.values()))
-    )
+    items = item_sample(results[run_of().name].folder, prepared, 30)
+    every = tuple(replace(one, sample=items) for one in results.values())
+    found = assembled(Assembly(figure, RULE, (configuration("drq"),), (0,), "sum", every))
     (curve,) = found.curves["precision_recall"]
     (precision,) = found.curves["precision_at"]
     assert curve.label == precision.label == "DRQ 4 bits"
     assert (precision.x[0], precision.x[-1]) == (1.0, 20.0)
     assert list(curve.x) == sorted(curve.x)
     assert 0 <= min(curve.y) <= max(curve.y) <= 1
-    assert len(found.embedding.points) == len(found.embedding.classes) == 16
-    assert found.embedding.class_names == NAMES
+    (panel,) = found.embeddings
+    assert len(panel.points) == len(panel.classes) == 30
+    assert (panel.class_names, panel.title) == (NAMES, "DRQ, 6 bits")
+    assert any("not available here: DTQ" in note for note in found.notes)
+
+
+def test_sampled_items_are_those_of_the_database_and_the_same_for_every_model(prepared, results):
+    folders = [results[one.name].folder for one in (run_of(), run_of("dqn", (6,)))]
+    samples = [item_sample(folder, prepared, 30) for folder in folders]
+    database = join_sources(list(prepared.sources.database))
+    rows = np.random.default_rng(0).permutation(40)[:30]
+    for folder, found in zip(folders, samples, strict=True):
+        model = load_model(folder / "model")
+        codebooks = model.export_codebooks()
+        x = features_of(model, database.take(rows))
+        np.testing.assert_array_equal(found.vectors, codebooks.decode(codebooks.encode(x)))
+        np.testing.assert_array_equal(
+            found.classes, database.labels.take(rows).multi_hot().argmax(axis=1)
+        )
+    # More items than there are: all of them, and not the codes kept for the smaller sample.
+    assert item_sample(folders[0], prepared).vectors.shape[0] == 40
 
 
 def test_seeds_give_a_mean_and_an_interval(results):
@@ -193,7 +217,9 @@ def test_seeds_give_a_mean_and_an_interval(results):
     for row in changed["evaluation"]["lengths"]:
         row["measures"][0]["value"] /= 2
         row["curve"]["precision"] = [value / 2 for value in row["curve"]["precision"]]
-    figure = Artefact("f", "figure", "F", ("small",), ("drq",), curves=("precision_recall",))
+    figure = Artefact(
+        "f", "figure", "F", NO_RUNS, ("small",), ("drq",), curves=("precision_recall",)
+    )
     both = (first, Found(other, changed, first.folder))
     found = assembled(Assembly(figure, RULE, (configuration("drq"),), (0, 1), "s", both))
     value = found.rows[0].ours[0]

@@ -105,6 +105,17 @@ def test_pooled_draw_takes_from_all_parts(rng):
         assert sources.train.read_image(row).tobytes() == expected.tobytes()
 
 
+def test_pooled_draw_without_a_training_size_trains_on_all_but_the_queries(rng):
+    dataset = make_dataset(rng)
+    rule = SplitRule("per_class", 0, 4, is_train_in_database=True)
+    manifest = split(make_protocol(rule, {}), dataset, seed=1)
+    assert manifest.sizes == {"train": 33, "database": 33, "query": 12}
+    assert manifest.keys("train") == manifest.keys("database")
+    assert set(part_keys(manifest, "query")) == {"train", "test"}
+    assert manifest.sources(dataset).query.labels.counts().tolist() == [4, 4, 4]
+    assert split(make_protocol(rule, {}), dataset, seed=2).keys("query") != manifest.keys("query")
+
+
 def test_item_drawn_for_one_class_does_not_count_for_another(rng):
     dataset = make_multi(rng)
     rule = SplitRule("per_class", 5, 4)
@@ -226,7 +237,7 @@ def test_lists_are_taken_as_they_are(tmp_path):
     prepared = prepare(rule, tmp_path)
     assert prepared.manifest.keys("query") == ["b0.png", "b1.png", "b2.png"]
     assert prepared.findings == ()
-    assert prepared.dataset_class_names == ("0", "1", "2")
+    assert prepared.dataset.class_names == ("0", "1", "2")
     assert "divided by the lists" in prepared.manifest.notes[0]
 
 

@@ -1,4 +1,4 @@
-"""The t-SNE picture of reconstructions."""
+"""The t-SNE pictures of reconstructions."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 from anybit.errors import DependencyError, OptionError, ShapeError
 from anybit.evaluation import LIGHT, Theme, dressed, painted
 from anybit.papers.pages.figures import PictureKind, colours_of, finished
+from anybit.papers.results.result import Embedding
 from anybit.types import Float32Array, Int64Array
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_embedding", "embed_2d"]
+__all__ = ["draw_embeddings", "embed_2d"]
 
 _MIN_DISTINCT = 8  # fewer rows have too few neighbours for a perplexity above 2
+_MAX_COLUMNS = 2  # panels side by side
 _GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 
 
@@ -50,7 +53,7 @@ def embed_2d(vectors: Float32Array, seed: int) -> NDArray[np.float64]:
     Many items share a code, hence a reconstruction. As neighbours they would see nothing but
     their equals, and t-SNE would tear the picture into as many islands as there are codes. So
     each distinct reconstruction is embedded once, whatever the number of its items, and
-    `draw_embedding` shows that number by the size of a disc. Perplexity is 30, or a third of the
+    `draw_embeddings` shows that number by the size of a disc. Perplexity is 30, or a third of the
     distinct reconstructions less one when that is smaller; below eight distinct ones their two
     first principal components are returned, without t-SNE.
 
@@ -91,23 +94,16 @@ def embed_2d(vectors: Float32Array, seed: int) -> NDArray[np.float64]:
     return centred
 
 
-def draw_embedding(
-    points: NDArray[np.float64],
-    classes: Int64Array,
-    class_names: Sequence[str],
-    kind: PictureKind,
-    theme: Theme = LIGHT,
+def draw_embeddings(
+    embeddings: Sequence[Embedding], kind: PictureKind, theme: Theme = LIGHT
 ) -> bytes:
-    """Draw items on a plane, coloured by class.
+    """Draw items on planes, coloured by class, one panel an embedding.
 
     Parameters
     ----------
-    points : ndarray of shape (N, 2), float64
-        From `embed_2d`. Items at the same point are laid out as a disc around it, like the seeds
-        of a sunflower, so its area is their number.
-    classes : ndarray of shape (N,), int64
-        Class of each item, a position in `class_names`.
-    class_names : sequence of str
+    embeddings : sequence of Embedding
+        Points from `embed_2d`, of the same classes. Items at the same point are laid out as a
+        disc around it, like the seeds of a sunflower, so its area is their number.
     kind : {"png", "svg"}
     theme : Theme
 
@@ -118,47 +114,56 @@ def draw_embedding(
 
     Raises
     ------
-    ShapeError
-        If the arrays do not fit.
     OptionError
-        If a class has no name or the kind is unknown.
+        If there is no embedding, one has no points, their classes differ, or the kind is unknown.
     DependencyError
         If matplotlib is not installed.
     """
-    points = np.asarray(points, dtype=np.float64)
-    classes = np.asarray(classes, dtype=np.int64)
-    if points.ndim != 2 or points.shape[1:] != (2,) or classes.shape != (len(points),):
-        raise ShapeError(
-            "points must have shape (N, 2) and classes (N,), got "
-            f"{points.shape} and {classes.shape}."
-        )
-    if len(classes) == 0 or classes.min() < 0 or classes.max() >= len(class_names):
+    names = {one.class_names for one in embeddings}
+    if len(names) != 1 or not all(one.points for one in embeddings):
         raise OptionError(
-            f"classes must be at least one number from 0 to {len(class_names) - 1}, the "
-            f"positions of class_names, got {len(classes)} of them."
+            "embeddings must be at least one, each with points, all of the same classes, got "
+            f"{len(embeddings)} with {len(names)} lists of classes."
         )
     if kind not in ("png", "svg"):
         raise OptionError(f"kind must be png or svg, got {kind!r}.")
-    spread = _spread(points, classes)
+    n_columns = min(_MAX_COLUMNS, len(embeddings))
+    n_rows = -(-len(embeddings) // n_columns)
 
     def paint(figure: Figure) -> None:
-        axes = dressed(figure.add_subplot(), theme)
-        for number, colour in enumerate(colours_of(len(class_names))):
-            x, y = spread[classes == number].T
-            axes.scatter(
-                x, y, s=9, color=colour, alpha=0.8, linewidths=0, label=class_names[number]
-            )
-        axes.set_aspect("equal", adjustable="datalim")
-        axes.set_xticks([])  # coordinates of t-SNE have no meaning
-        axes.set_yticks([])
-        axes.grid(visible=False)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-        finished(axes, theme, len(class_names))
-        for handle in axes.get_legend().legend_handles:  # type: ignore[union-attr]
-            handle.set_sizes([40])  # type: ignore[union-attr]
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(width * (1 + 0.6 * (n_columns - 1)), height * n_rows)
+        panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+        for axes in panels[len(embeddings) :]:
+            axes.set_visible(False)
+        for axes, one in zip(panels, embeddings, strict=False):
+            _draw_panel(dressed(axes, theme), one, theme)
+        # One legend, to the right of the first row.
+        last = panels[n_columns - 1]
+        finished(last, theme, len(embeddings[0].class_names))
+        for handle in last.get_legend().legend_handles:
+            handle.set_sizes([40])
 
     return painted(paint, kind, theme)
+
+
+def _draw_panel(axes: Axes, embedding: Embedding, theme: Theme) -> None:
+    """Draw the points of an embedding, a colour a class."""
+    points = np.asarray(embedding.points, dtype=np.float64)  # (N, 2)
+    classes = np.asarray(embedding.classes, dtype=np.int64)
+    spread = _spread(points, classes)
+    for number, colour in enumerate(colours_of(len(embedding.class_names))):
+        x, y = spread[classes == number].T
+        axes.scatter(
+            x, y, s=9, color=colour, alpha=0.8, linewidths=0, label=embedding.class_names[number]
+        )
+    axes.set_title(embedding.title, color=theme.ink, fontsize=11)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_xticks([])  # coordinates of t-SNE have no meaning
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
 
 
 def _principal_plane(rows: Float32Array) -> NDArray[np.float64]:

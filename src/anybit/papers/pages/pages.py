@@ -8,11 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from anybit.errors import DataError
 from anybit.evaluation import write_bytes
-from anybit.papers.pages.embedding import draw_embedding
+from anybit.papers.pages.embedding import draw_embeddings
 from anybit.papers.pages.figures import (
     PictureKind,
     draw_map,
@@ -20,6 +18,7 @@ from anybit.papers.pages.figures import (
     draw_precision_recall,
     draw_ties,
 )
+from anybit.papers.protocols.protocol import recorded_protocol
 from anybit.papers.results.result import ArtefactResult, Curve, read_result, table_of
 
 __all__ = ["index_text", "page_text", "pictures", "write_pages"]
@@ -32,10 +31,11 @@ _CURVES: dict[str, tuple[str, Callable[[Sequence[Curve], PictureKind], bytes]]] 
 """Caption and drawing function of each kind of curves."""
 
 _COMPANIONS = {
-    "float features": "the same network's features, not quantised: what a code can reach",
+    "float features": "the same model's features, not quantised: what a code can reach",
     "trivial classifier": "items ranked by the class that a classifier gives them, which is stored "
     "as the code: what naming the class alone reaches",
-    "unseen classes": "the same model, asked for classes that it never saw in training",
+    "unseen classes": "a separate model, trained without these classes; only they are searched",
+    "unseen classes, float": "the features of that separate model, not quantised",
 }
 
 
@@ -130,13 +130,10 @@ def pictures(result: ArtefactResult) -> dict[str, tuple[str, Callable[[], bytes]
             f"{measure} against bits" + "; hollow markers: the paper's values" * has_paper,
             lambda: draw_map(result.rows, result.bits, "svg", measure=measure),
         )
-    if result.embedding is not None:
-        points = np.asarray(result.embedding.points, dtype=np.float64).reshape(-1, 2)
-        classes = np.asarray(result.embedding.classes, dtype=np.int64)
-        names = result.embedding.class_names
+    if result.embeddings:
         found[f"{result.name}-tsne.png"] = (
             "t-SNE of reconstructions, one colour a class; items of one reconstruction form a disc",
-            lambda: draw_embedding(points, classes, names, "png"),
+            lambda: draw_embeddings(result.embeddings, "png"),
         )
     return found
 
@@ -154,7 +151,7 @@ def page_text(result: ArtefactResult, *, checksum: str) -> str:
     -------
     str
     """
-    parts = [f"# {result.title}", *_what(result)]
+    parts = [f"# {_title(result)}", *_what(result)]
     if result.rows or result.published:
         parts += _table(result)
     for name, (caption, _) in pictures(result).items():
@@ -186,8 +183,8 @@ def index_text(results: Sequence[ArtefactResult]) -> str:
     rows = [
         (
             f"[{result.name}]({result.name}.md)",
-            result.title,
-            str(result.protocol.get("name", "-")),
+            _title(result),
+            _protocol_name(result),
             str(result.recipe.get("backbone", "-")).removeprefix("timm:"),
             _methods(result),
             str(len(result.seeds)) if result.seeds else "-",
@@ -199,6 +196,20 @@ def index_text(results: Sequence[ArtefactResult]) -> str:
         "them. Each page says its protocol, command, commit, machine and versions.\n\n"
         f"{_markdown_table(header, rows, n_left=5)}\n"
     )
+
+
+def _protocol_name(result: ArtefactResult) -> str:
+    """Return the present name of a result's protocol: the checksum says which one it is."""
+    name = str(result.protocol.get("name", "-"))
+    known = recorded_protocol(name, str(result.protocol.get("checksum", "")))
+    return known.name if known is not None else name
+
+
+def _title(result: ArtefactResult) -> str:
+    """Return the title; of a protocol that was renamed since with its present name."""
+    name = _protocol_name(result)
+    is_renamed = name not in (result.protocol.get("name", "-"), "-")
+    return f"{result.title} ({name})" if is_renamed else result.title
 
 
 def _methods(result: ArtefactResult) -> str:
@@ -215,6 +226,11 @@ def _what(result: ArtefactResult) -> list[str]:
         parts.append(f"Measure: {result.metric.rstrip('.')}.")
     if result.protocol:
         known = {key: value for key, value in result.protocol.items() if value not in (None, "")}
+        name = _protocol_name(result)
+        if name != known.get("name", name):
+            known = {"name": name, "recorded as": known["name"]} | {
+                key: value for key, value in known.items() if key != "name"
+            }
         parts.append(_bullets({_PROTOCOL.get(key, key): value for key, value in known.items()}))
     return parts
 

@@ -13,7 +13,14 @@ from anybit.errors import FormatError, OptionError
 from anybit.evaluation import EvaluationOptions
 from anybit.types import Metric
 
-__all__ = ["Protocol", "SplitRule", "all_protocols", "protocol"]
+__all__ = [
+    "Protocol",
+    "RecordedName",
+    "SplitRule",
+    "all_protocols",
+    "protocol",
+    "recorded_protocol",
+]
 
 
 @dataclass(frozen=True)
@@ -27,9 +34,11 @@ class SplitRule:
         ``per_class``: so many items of each class, drawn at random. ``random``: so many items in
         all. ``lists``: by the files that the protocol's authors published.
     train, query : int
-        Items a class, or in all; 0 takes a whole part.
+        Items a class, or in all; 0 takes a whole part, and without parts `train` 0 takes every
+        labelled item that is no query.
     query_part : str or None
-        The part that queries are drawn from, such as ``test``; None draws from all items.
+        The part that queries are drawn from, such as ``test``; None pools all parts and draws
+        from them together.
     train_part : str or None
     is_train_in_database : bool
     """
@@ -40,6 +49,19 @@ class SplitRule:
     query_part: str | None = None
     train_part: str | None = None
     is_train_in_database: bool = False
+
+
+@dataclass(frozen=True)
+class RecordedName:
+    """How a protocol is named in results that were stored before it was renamed.
+
+    Parameters
+    ----------
+    name, checksum : str
+    """
+
+    name: str
+    checksum: str
 
 
 @dataclass(frozen=True)
@@ -73,6 +95,8 @@ class Protocol:
         K, such that every length is whole levels; our choice where the paper does not say.
     notes : tuple of str
         What the paper leaves open, and what was decided.
+    recorded_as : RecordedName or None
+        The name and checksum that older results of this protocol carry.
     """
 
     name: str
@@ -90,12 +114,16 @@ class Protocol:
     bits: tuple[int, ...]
     n_codewords: int
     notes: tuple[str, ...] = ()
+    recorded_as: RecordedName | None = None
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of all fields but title, source and notes, in hexadecimal."""
+        """SHA-256 of the fields that decide a figure, in hexadecimal.
+
+        Title, source, notes and the name in older results are left out.
+        """
         fields = asdict(self)
-        for name in ("title", "source", "notes"):
+        for name in ("title", "source", "notes", "recorded_as"):
             del fields[name]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
@@ -124,6 +152,8 @@ class Protocol:
                 key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()
             }
             rest["split"] = SplitRule(**fields["split"])
+            if fields.get("recorded_as") is not None:
+                rest["recorded_as"] = RecordedName(**fields["recorded_as"])
             return cls(**rest)
         except (KeyError, TypeError) as cause:
             raise FormatError(f"a protocol must have the fields of Protocol: {cause}.") from cause
@@ -148,3 +178,24 @@ def protocol(name: str) -> Protocol:
     if name not in known:
         raise OptionError(f"protocol must be one of {', '.join(known)}, got {name!r}.")
     return known[name]
+
+
+def recorded_protocol(name: str, checksum: str) -> Protocol | None:
+    """Return the protocol that a stored result belongs to, by its checksum.
+
+    Parameters
+    ----------
+    name, checksum : str
+        As the result records them. A name may have been given to another protocol since.
+
+    Returns
+    -------
+    Protocol or None
+        None if no protocol has, or had, that name and checksum.
+    """
+    for one in all_protocols().values():
+        if (one.name, one.checksum) == (name, checksum):
+            return one
+        if one.recorded_as == RecordedName(name, checksum):
+            return one
+    return None

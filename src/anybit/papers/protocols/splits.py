@@ -38,11 +38,6 @@ class Prepared:
     sources: SplitSources
     findings: tuple[Finding, ...] = ()
 
-    @property
-    def dataset_class_names(self) -> tuple[str, ...]:
-        """Names of all classes of the data set."""
-        return self.dataset.class_names
-
     def held_back(self) -> Prepared:
         """Divide only the training items, see the function `hold_back`."""
         manifest = hold_back(self.dataset, self.manifest)
@@ -120,7 +115,7 @@ def split(protocol: Protocol, dataset: DataSet, seed: int = 0) -> SplitManifest:
     for queries or training, or all of those that are left when they are too few. An item drawn
     for one class does not count for another, so 21 classes of 100 are 2,100 items. At random:
     queries and training items are drawn from the items that have a label; the others are
-    searched.
+    searched. Where the rule names no parts, all parts are pooled before the draw.
     """
     if dataset.name != protocol.dataset:
         raise DataError(
@@ -234,6 +229,8 @@ def _of_all(protocol: Protocol, dataset: DataSet, seed: int) -> _Masks:
         drawn = split_positions(labels, query=rule.query, train=rule.train, seed=seed)
         is_query[drawn.query] = True
         is_train[drawn.train] = True
+    if not rule.train:
+        is_train = ~is_query & (np.diff(labels.starts) > 0)
     is_database = ~is_query if rule.is_train_in_database else ~(is_query | is_train)
     ends = np.cumsum([len(source) for source in dataset.parts.values()])[:-1]
     by_role = {"train": is_train, "database": is_database, "query": is_query}

@@ -25,6 +25,8 @@ __all__ = [
 
 FORMAT_VERSION = 1
 KINDS = ("table", "figure")
+_ALSO = ("format_version", "embedding")
+"""Keys of a file that are no fields: ``embedding`` is the one panel of older results."""
 
 
 Values = tuple[Seeded | None, ...]
@@ -119,7 +121,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Embedding:
-    """Points of a t-SNE picture.
+    """Points of a t-SNE picture, one panel of a figure.
 
     Parameters
     ----------
@@ -127,11 +129,14 @@ class Embedding:
     classes : tuple of int
         Class of each point, a position in `class_names`.
     class_names : tuple of str
+    title : str
+        Of the panel, such as the method.
     """
 
     points: tuple[tuple[float, float], ...]
     classes: tuple[int, ...]
     class_names: tuple[str, ...]
+    title: str = ""
 
     def __post_init__(self) -> None:
         known = range(len(self.class_names))
@@ -167,7 +172,8 @@ class ArtefactResult:
         Rows of the paper that are not run, one value a column.
     curves : dict of str to tuple of Curve
         By the kind of figure: ``precision_recall``, ``precision_at``.
-    embedding : Embedding or None
+    embeddings : tuple of Embedding
+        Panels of a t-SNE picture.
     training : dict
         ``n_parameters``, ``training_s`` and the like.
     notes : tuple of str
@@ -189,7 +195,7 @@ class ArtefactResult:
     protocol: dict[str, Any] = field(default_factory=dict)
     published: dict[str, tuple[float | None, ...]] = field(default_factory=dict)
     curves: dict[str, tuple[Curve, ...]] = field(default_factory=dict)
-    embedding: Embedding | None = None
+    embeddings: tuple[Embedding, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     command: str = ""
@@ -231,12 +237,7 @@ class ArtefactResult:
             kind: {curve.label: _curve_points(curve) for curve in curves}
             for kind, curves in self.curves.items()
         }
-        if self.embedding is not None:
-            content["embedding"] = {
-                "points": [list(point) for point in self.embedding.points],
-                "classes": list(self.embedding.classes),
-                "class_names": list(self.embedding.class_names),
-            }
+        content["embeddings"] = [_embedding_points(one) for one in self.embeddings]
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in content.items()
@@ -251,14 +252,14 @@ class ArtefactResult:
         FormatError
             If a field is missing, unknown or not of its kind, or rows do not fit the columns.
         """
-        _check_fields(cls, content, ("name", "title", "kind", "rows"), ("format_version",))
+        _check_fields(cls, content, ("name", "title", "kind", "rows"), _ALSO)
         version = content.get("format_version", FORMAT_VERSION)
         if version != FORMAT_VERSION:
             raise FormatError(f"format_version must be {FORMAT_VERSION}, got {version!r}.")
         given: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in content.items()
-            if key != "format_version"
+            if key not in _ALSO
         }
         try:
             given["rows"] = tuple(ResultRow.from_dict(row) for row in content["rows"])
@@ -269,7 +270,8 @@ class ArtefactResult:
                 kind: tuple(_curve(label, points) for label, points in lines.items())
                 for kind, lines in content.get("curves", {}).items()
             }
-            given["embedding"] = _embedding(content.get("embedding"))
+            panels = content.get("embeddings") or [content.get("embedding")]
+            given["embeddings"] = tuple(_embedding(one) for one in panels if one is not None)
             return cls(**given)
         except (DataError, TypeError, KeyError, ValueError, AttributeError) as cause:
             raise FormatError(f"result {content['name']!r}: {cause}") from cause
@@ -372,8 +374,20 @@ def _curve(label: str, points: Mapping[str, Sequence[float]]) -> Curve:
     return Curve(label, **{name: tuple(map(float, part)) for name, part in points.items()})
 
 
-def _embedding(content: Mapping[str, Any] | None) -> Embedding | None:
-    if content is None:
-        return None
+def _embedding_points(embedding: Embedding) -> dict[str, Any]:
+    return {
+        "title": embedding.title,
+        "points": [list(point) for point in embedding.points],
+        "classes": list(embedding.classes),
+        "class_names": list(embedding.class_names),
+    }
+
+
+def _embedding(content: Mapping[str, Any]) -> Embedding:
     points = tuple((float(x), float(y)) for x, y in content["points"])
-    return Embedding(points, tuple(content["classes"]), tuple(content["class_names"]))
+    return Embedding(
+        points,
+        tuple(content["classes"]),
+        tuple(content["class_names"]),
+        str(content.get("title", "")),
+    )

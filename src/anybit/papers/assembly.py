@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from anybit.bench import environment
-from anybit.codes import Codes
+from anybit.errors import DataError
 from anybit.evaluation import DEFINITIONS
-from anybit.models import load_model
-from anybit.papers.artefacts import Artefact
+from anybit.papers.artefact import Artefact
 from anybit.papers.pages.embedding import embed_2d
 from anybit.papers.protocols.held_back import HELD_BACK_NOTE
 from anybit.papers.protocols.protocol import Protocol
@@ -22,6 +21,7 @@ from anybit.papers.results.published import published
 from anybit.papers.results.result import ArtefactResult, Curve, Embedding, ResultRow, Values
 from anybit.papers.results.seeded import Seeded
 from anybit.papers.runs.configurations import Configuration
+from anybit.papers.runs.item_sample import SAMPLE_NOTE, ItemSample
 from anybit.papers.runs.run import Run
 
 __all__ = ["Assembly", "Found", "assembled"]
@@ -50,11 +50,14 @@ class Found:
         See `anybit.papers.runs.run.perform`.
     folder : Path
         With its model.
+    sample : ItemSample or None
+        Reconstructions of database items, where they are drawn.
     """
 
     run: Run
     result: dict[str, Any]
     folder: Path
+    sample: ItemSample | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def assembled(parts: Assembly) -> ArtefactResult:
     measure = f"mAP@{at}" if at else "mAP over the whole database"
     return ArtefactResult(
         name=wanted.name,
-        title=f"{wanted.title}, training images held back" if parts.is_held_back else wanted.title,
+        title=_title(parts),
         kind=wanted.kind,
         rows=rows,
         bits=bits,
@@ -127,12 +130,13 @@ def assembled(parts: Assembly) -> ArtefactResult:
         },
         published=paper,
         curves={kind: _curves(kind, parts) for kind in wanted.curves},
-        embedding=_embedding(parts) if wanted.has_embedding else None,
+        embeddings=_embeddings(parts) if wanted.has_embedding else (),
         training=_costs(parts),
         notes=(
             *_NOTES,
             *(_HELD_BACK_NOTES if parts.is_held_back else rule.notes),
             *(note for table in tables for note in table.notes),
+            *_drawn_notes(wanted),
         ),
         command=told["command"],
         commit=told["commit"],
@@ -140,6 +144,23 @@ def assembled(parts: Assembly) -> ArtefactResult:
         versions=told["versions"],
         recipe=asdict(first.run.recipe),
     )
+
+
+def _title(parts: Assembly) -> str:
+    """Return the artefact's title, with what sets these figures apart from the paper's."""
+    title = parts.artefact.title
+    if parts.protocol.name not in parts.artefact.protocols[:1]:
+        title += f" ({parts.protocol.name})"
+    return f"{title}, training images held back" if parts.is_held_back else title
+
+
+def _drawn_notes(wanted: Artefact) -> tuple[str, ...]:
+    """Return what a picture shows, and which methods of the paper's it lacks."""
+    if not wanted.has_embedding:
+        return ()
+    absent = ", ".join(wanted.absent_methods)
+    missing = f"Panels of the paper's figure that are not drawn, not available here: {absent}."
+    return (SAMPLE_NOTE, missing) if absent else (SAMPLE_NOTE,)
 
 
 def _row(
@@ -228,19 +249,23 @@ def _curves(kind: str, parts: Assembly) -> tuple[Curve, ...]:
     return tuple(curves)
 
 
-def _embedding(parts: Assembly) -> Embedding:
-    """Return the reconstructions of the first run's queries in two dimensions."""
-    found = parts.found[0]
-    codebooks = load_model(found.folder / "model").export_codebooks()
-    with np.load(found.folder / "queries.npz") as saved:
-        planes, classes = saved["planes"], saved["classes"]
-    vectors = codebooks.decode(Codes(planes, codebooks.n_codewords))
-    points = np.round(embed_2d(vectors, found.run.seed), 3)
-    return Embedding(
-        tuple((float(x), float(y)) for x, y in points),
-        tuple(classes.tolist()),
-        tuple(found.result["class_names"]),
-    )
+def _embeddings(parts: Assembly) -> tuple[Embedding, ...]:
+    """Return the sampled items of each method's first run in two dimensions."""
+    panels = []
+    for method in parts.methods:
+        found = parts.of(method)[0]
+        if found.sample is None:
+            raise DataError(f"an embedding needs reconstructions of {method.title}, got none.")
+        points = np.round(embed_2d(found.sample.vectors, found.run.seed), 3)
+        panels.append(
+            Embedding(
+                tuple((float(x), float(y)) for x, y in points),
+                tuple(found.sample.classes.tolist()),
+                tuple(found.result["class_names"]),
+                f"{method.title}, {found.run.bits[-1]} bits",
+            )
+        )
+    return tuple(panels)
 
 
 def _costs(parts: Assembly) -> dict[str, Any]:
