@@ -13,12 +13,19 @@ from anybit.cli.advise import advise_model
 from anybit.cli.command import EXIT_SOME_FAILED, command, int_list
 from anybit.cli.console import Console
 from anybit.cli.source_flags import SourceFlags, open_said
+from anybit.training import AUTO_IMAGE_METHOD, IMAGE_METHODS, image_method
 
 if TYPE_CHECKING:
     from anybit.data import Source
     from anybit.training import TrainOptions
 
 __all__ = ["TrainFlags", "train", "train_model"]
+
+_BY_STAGE = "; for ".join(
+    f"{method.name} one for each of its stages ({', '.join(method.stages)}), with commas"
+    for method in IMAGE_METHODS.values()
+    if method.stages
+)
 
 
 @dataclass(frozen=True)
@@ -28,8 +35,8 @@ class TrainFlags:
     method: Annotated[
         str,
         typer.Option(
-            help="Images: drq (auto), dqn, dqn2+, dqnip. Vectors: rq (auto), rq-greedy, sq, lsq, "
-            "pq, opq, vq, drq, drq-beam, drq-rotated."
+            help=f"Images: {', '.join(IMAGE_METHODS)}; auto is {AUTO_IMAGE_METHOD}. Vectors: rq "
+            "(auto) and others. `anybit methods` lists them all with their papers."
         ),
     ] = "auto"
     bits: Annotated[
@@ -71,10 +78,7 @@ class TrainFlags:
     ] = None
     epochs: Annotated[
         str | None,
-        typer.Option(
-            help="Epochs of the three stages of drq, such as 10,1,5; of dqn one number; else the "
-            "preset's."
-        ),
+        typer.Option(help=f"One number for all epochs; for {_BY_STAGE}; else the preset's."),
     ] = None
     batch_size: Annotated[int | None, typer.Option(help="Else the preset's.")] = None
     learning_rate: Annotated[float | None, typer.Option(help="Else the preset's.")] = None
@@ -106,11 +110,10 @@ class TrainFlags:
         if self.epochs is None:
             return None
         epochs = int_list(self.epochs, "--epochs")
-        if min(epochs) < 0 or (
-            len(epochs) != 3 and (self.method in ("auto", "drq") or len(epochs) != 1)
-        ):
-            is_drq = self.method in ("auto", "drq")
-            wanted = "three numbers, one for each stage" if is_drq else "one number"
+        is_of_images = self.method == "auto" or self.method in IMAGE_METHODS
+        stages = image_method(self.method).stages if is_of_images else ()
+        if min(epochs) < 0 or (stages and len(epochs) != len(stages)):
+            wanted = f"{len(stages)} numbers, one for each stage" if stages else "0 or more"
             raise typer.BadParameter(
                 f"must be {wanted}, got {self.epochs!r}.",
                 param_hint="--epochs",

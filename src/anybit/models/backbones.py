@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from safetensors.torch import load_file
@@ -17,7 +17,7 @@ from anybit.errors import DependencyError, FormatError, OptionError
 from anybit.models.alexnet import AlexNetFc7
 from anybit.models.resnet_small import ResNetSmall
 
-__all__ = ["Backbone", "BackboneConfig", "build_backbone"]
+__all__ = ["Backbone", "BackboneConfig", "StartsFromImages", "build_backbone"]
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +77,14 @@ class Backbone:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     is_pretrained: bool
+
+
+@runtime_checkable
+class StartsFromImages(Protocol):
+    """A network that sets some of its weights from training images before the first step."""
+
+    def start_from(self, images: Tensor) -> None:
+        """Look at normalised images (B, 3, H, W)."""
 
 
 def build_backbone(

@@ -77,10 +77,29 @@ class ImageModel(nn.Module, ABC):
         self.is_backbone_pretrained = built.is_pretrained
         self.backbone_dim = built.dim
         self.backbone = built.module
-        self.preprocessor: dict[str, Any] | None = None
-        self.class_names: tuple[str, ...] | None = None
-        self.summary: dict[str, Any] = {}
         self.fingerprint = ""
+        self.describe(None, None, {})
+
+    def describe(
+        self,
+        preprocessor: dict[str, Any] | None,
+        class_names: tuple[str, ...] | None,
+        summary: dict[str, Any],
+    ) -> None:
+        """Remember what the model folder says beside the weights.
+
+        Parameters
+        ----------
+        preprocessor : dict or None
+            Of the images that the model takes.
+        class_names : tuple of str or None
+            Of the training labels.
+        summary : dict
+            What was trained on what, in JSON values.
+        """
+        self.preprocessor = preprocessor
+        self.class_names = class_names
+        self.summary = summary
 
     @property
     def method(self) -> str:
@@ -167,8 +186,7 @@ class ImageModel(nn.Module, ABC):
             model.load_state_dict(state)
         except RuntimeError as cause:
             raise FormatError(f"{path} holds weights of another network: {cause}") from cause
-        model.preprocessor, model.summary = folder.preprocessor, folder.summary
         names = folder.config.get("class_names")
-        model.class_names = tuple(names) if names else None
+        model.describe(folder.preprocessor, tuple(names) if names else None, folder.summary)
         model.fingerprint = folder.fingerprint
         return model.eval().to(memory_format=torch.channels_last)

@@ -117,12 +117,22 @@ class RecurrentQuantization(nn.Module):
         return torch.cat([one, self.scales])
 
     def forward(self, x: Tensor, n_levels: int | None = None) -> RecurrentOutput:
-        """Quantise features (B, D) with the first `n_levels` levels."""
+        """Quantise features (B, D) with the first `n_levels` levels, all if None.
+
+        Raises
+        ------
+        OptionError
+            If there are not so many levels, or none are asked for.
+        """
+        most = self.config.n_levels
+        n_levels = most if n_levels is None else n_levels
+        if not 1 <= n_levels <= most:
+            raise OptionError(f"n_levels must be from 1 to {most}, got {n_levels}.")
         residual = x - self.offset if self.config.has_offset else x
         start = self.offset if self.config.has_offset else torch.zeros_like(self.offset)
         soft_sum, hard_sum = start.expand_as(x), start.expand_as(x)
         soft, hard, codes = [], [], []
-        for scale in self.level_scales()[: n_levels or self.config.n_levels]:
+        for scale in self.level_scales()[:n_levels]:
             codebook = scale * self.codebook  # (K, D)
             logits = self._closeness(residual, codebook)  # (B, K)
             code = logits.argmax(dim=1)

@@ -42,8 +42,8 @@ class ResNetSmall(nn.Module):
 
     Notes
     -----
-    The 2 x 2 stem is set by `whiten` to the principal directions of image patches and then stays
-    fixed: on CIFAR-size pictures it saves several epochs and costs one eigendecomposition.
+    The 2 x 2 stem is set by `start_from` to the principal directions of image patches and then
+    stays fixed: on CIFAR-size pictures it saves several epochs and costs one eigendecomposition.
     """
 
     n_stem = 24
@@ -59,7 +59,7 @@ class ResNetSmall(nn.Module):
         self.dim = widths[-1]
 
     @torch.no_grad()
-    def whiten(self, images: Tensor) -> None:
+    def start_from(self, images: Tensor) -> None:
         """Set the stem from normalised training images (B, 3, H, W)."""
         patches = nn.functional.unfold(images.float(), 2)  # (B, 12, P)
         flat = patches.transpose(1, 2).reshape(-1, 12)

@@ -13,12 +13,12 @@ from anybit.bench import environment
 from anybit.data import ArrayImages, Labels, split_positions
 from anybit.errors import OptionError
 from anybit.evaluation import EvaluationInput, EvaluationOptions, evaluate
-from anybit.models import DQN, DRQ
+from anybit.models import ImageModel
 from anybit.papers.results.result import ArtefactResult, ResultRow, Values
 from anybit.papers.results.seeded import Seeded
 from anybit.papers.runs.configurations import stages_of
 from anybit.papers.runs.run import features_of, n_parameters
-from anybit.training import TrainOptions, train
+from anybit.training import IMAGE_METHODS, TrainOptions, train
 from anybit.types import Int64Array, ProgressCallback
 
 __all__ = ["TrainingTimeOptions", "training_time_result"]
@@ -188,10 +188,10 @@ def _trained(
     seed: int,
     options: TrainingTimeOptions,
     n_epochs: int | None = None,
-) -> DRQ | DQN:
+) -> ImageModel:
     """Train one model."""
-    epochs: tuple[int, int, int] | int = n_epochs or options.n_epochs
-    if method == "drq":
+    epochs: tuple[int, ...] | int = n_epochs or options.n_epochs
+    if IMAGE_METHODS[method].stages:
         epochs = stages_of(options.n_epochs)
     settings = TrainOptions(
         method=method,
@@ -208,7 +208,7 @@ def _trained(
         device=options.device,
     )
     model: Any = train(digits.images.take(digits.train), settings)
-    if not isinstance(model, DRQ | DQN):
+    if not isinstance(model, ImageModel):
         raise OptionError(f"method must train a network, got {method!r}.")
     return model
 

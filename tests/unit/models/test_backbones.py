@@ -72,7 +72,7 @@ def test_normalisation_can_be_given():
 def test_whitened_stem_decorrelates_patches(rng):
     backbone = build_backbone(BackboneConfig(options={"widths": [4, 8, 8]})).module
     smooth = torch.tensor(rng.standard_normal((64, 3, 16, 16)).cumsum(axis=3), dtype=torch.float32)
-    backbone.whiten(smooth / smooth.std())
+    backbone.start_from(smooth / smooth.std())
     out = backbone.stem(smooth / smooth.std())[:, :12]  # (64, 12, 15, 15)
     covariance = np.cov(out.detach().transpose(0, 1).flatten(1).numpy())
     # the ridge of 5e-4 keeps small directions below variance 1

@@ -9,8 +9,8 @@ from anybit.errors import OptionError
 from anybit.models import QuantizerConfig, RecurrentQuantization
 from anybit.papers import configuration, recipe
 from anybit.papers.runs.configurations import ABLATIONS, CONFIGURATIONS
-from anybit.training import TrainOptions
-from anybit.training.stages import STAGES, Objective
+from anybit.training import TrainOptions, resolved_preset
+from anybit.training.methods.drq.objective import ALL_LEVELS, Objective
 
 FULL = {"margin", "triplet", "soft_distortion", "hard_distortion", "central"}
 REMOVED = {
@@ -26,18 +26,17 @@ REMOVED = {
 
 
 def preset_of(name):
-    return TrainOptions(
-        method="drq", preset_overrides=configuration(name).overrides
-    ).resolved_preset()
+    return resolved_preset(
+        TrainOptions(method="drq", preset_overrides=configuration(name).overrides)
+    )
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
 @pytest.mark.parametrize("preset", ["anybit", "paper"])
 def test_an_ablation_has_the_papers_losses_but_the_one_it_names(name, preset):
     overrides = configuration(name).overrides
-    losses = TrainOptions(
-        method="drq", preset=preset, preset_overrides=overrides
-    ).resolved_preset().losses  # fmt: skip
+    options = TrainOptions(method="drq", preset=preset, preset_overrides=overrides)
+    losses = resolved_preset(options).losses
     torch.manual_seed(0)
     x, labels = (
         torch.randn(12, 6, requires_grad=True),
@@ -46,9 +45,9 @@ def test_an_ablation_has_the_papers_losses_but_the_one_it_names(name, preset):
     objective = Objective(losses, torch.eye(3, 6), 6)
     quantizer = RecurrentQuantization(6, QuantizerConfig(n_levels=2, n_codewords=4))
     found = objective.similarity(x, x, labels)
-    found |= objective.quantization(x, quantizer, STAGES[2], 0)[0]
+    found |= objective.quantization(x, quantizer, ALL_LEVELS, 0)[0]
     assert {key for key, value in found.items() if value.item() != 0} == FULL - REMOVED[name]
-    quantized = objective.quantization(x, quantizer, STAGES[2], 0)[0]
+    quantized = objective.quantization(x, quantizer, ALL_LEVELS, 0)[0]
     reaches_network = torch.stack(list(quantized.values())).sum().requires_grad and (
         torch.autograd.grad(
             torch.stack(list(quantized.values())).sum(), x, allow_unused=True

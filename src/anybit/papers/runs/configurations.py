@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from anybit.errors import OptionError
+from anybit.training import IMAGE_METHODS
 
 if TYPE_CHECKING:  # the names of artefacts can be listed without torch
     from anybit.training import Augmentation
@@ -33,7 +34,7 @@ class Configuration:
     title : str
         As it stands in a table.
     method : str
-        Name of `anybit.training.TrainOptions`.
+        Name in `anybit.training.IMAGE_METHODS`.
     overrides : dict
         Fields of the method's preset that are replaced.
     is_supervised : bool
@@ -42,14 +43,14 @@ class Configuration:
 
     name: str
     title: str
-    method: Literal["drq", "dqn", "dqn2+", "dqnip"] = "drq"
+    method: str = "drq"
     overrides: dict[str, Any] = field(default_factory=dict)
     is_supervised: bool = True
 
     @property
     def is_sequential(self) -> bool:
         """Whether one model serves all code lengths."""
-        return self.method == "drq"
+        return IMAGE_METHODS[self.method].is_sequential
 
 
 def _ablation(
@@ -84,10 +85,7 @@ part is not legible in all cases; the last row has lost nothing."""
 CONFIGURATIONS: dict[str, Configuration] = {
     one.name: one
     for one in (
-        Configuration("drq", "DRQ"),
-        Configuration("dqn", "DQN", "dqn"),
-        Configuration("dqn2+", "DQN2+", "dqn2+"),
-        Configuration("dqnip", "DQNip", "dqnip"),
+        *(Configuration(name, method.title, name) for name, method in IMAGE_METHODS.items()),
         *_ABLATIONS,
     )
 }

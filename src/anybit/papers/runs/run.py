@@ -16,12 +16,12 @@ from anybit.codes import bits_per_level
 from anybit.data import Labels, Preprocessor, Source
 from anybit.errors import DataError, OptionError
 from anybit.evaluation import EvaluationInput, evaluate, write_bytes
-from anybit.models import DQN, DRQ, load_model
+from anybit.models import ImageModel, load_model
 from anybit.papers.protocols.protocol import Protocol
 from anybit.papers.protocols.splits import Prepared, SplitSources
 from anybit.papers.runs.companions import LabelledFeatures, classifier_code, unseen_classes
 from anybit.papers.runs.configurations import Configuration, Recipe
-from anybit.training import TrainOptions, train
+from anybit.training import IMAGE_METHODS, TrainOptions, train
 from anybit.types import Float32Array, ProgressCallback
 
 __all__ = ["Run", "features_of", "n_parameters", "perform"]
@@ -109,12 +109,13 @@ class Run:
 
     def train_options(self, device: str = "auto") -> TrainOptions:
         """Return the options of the training."""
-        recipe, is_drq = self.recipe, self.configuration.is_sequential
-        first, one_level, all_levels = recipe.epochs
+        recipe, method = self.recipe, IMAGE_METHODS[self.configuration.method]
+        epochs = recipe.epochs
         if not self.configuration.is_supervised:
-            first = 0
+            epochs = (0, *epochs[1:])
+        is_by_stage = len(method.stages) == len(epochs)
         overrides: dict[str, Any] = dict(self.configuration.overrides)
-        if not is_drq:
+        if method.codes == "product":
             overrides["head"] = {"dim": self._product_dim()} | overrides.get("head", {})
         return TrainOptions(
             method=self.configuration.method,
@@ -125,11 +126,13 @@ class Run:
             weights=self.weights,
             preset=recipe.preset,
             preset_overrides=overrides,
-            label_vectors=self.label_vectors if is_drq and not self.has_unseen else None,
+            label_vectors=self.label_vectors
+            if method.takes_label_vectors and not self.has_unseen
+            else None,
             input_px=recipe.input_px,
             input_mean=recipe.input_mean,
             input_std=recipe.input_std,
-            epochs=(first, one_level, all_levels) if is_drq else sum(recipe.epochs),
+            epochs=epochs if is_by_stage else sum(recipe.epochs),
             batch_size=recipe.batch_size,
             seed=self.seed,
             precision=recipe.precision,
@@ -197,7 +200,7 @@ def perform(
 
 def _trained(
     run: Run, source: Source, target: Path, device: str, progress: ProgressCallback | None
-) -> DRQ | DQN:
+) -> ImageModel:
     """Return the model of a folder; train it, or go on, where it is not there yet."""
     if not target.exists():
         options = run.train_options(device)
@@ -206,7 +209,7 @@ def _trained(
 
 
 def _evaluated(
-    run: Run, model: DRQ | DQN, training: Source, sources: SplitSources, folder: Path
+    run: Run, model: ImageModel, training: Source, sources: SplitSources, folder: Path
 ) -> dict[str, Any]:
     """Measure the codes at every length, float features, and the classifier code."""
     items = _labelled(model, sources.database)
@@ -249,7 +252,7 @@ def _evaluated(
     return result
 
 
-def features_of(model: DRQ | DQN, source: Source) -> Float32Array:
+def features_of(model: ImageModel, source: Source) -> Float32Array:
     """Return the features of all pictures of a source, (N, D).
 
     Raises
@@ -269,7 +272,7 @@ def features_of(model: DRQ | DQN, source: Source) -> Float32Array:
     return np.concatenate(parts)
 
 
-def _labelled(model: DRQ | DQN, sources: tuple[Source, ...]) -> LabelledFeatures:
+def _labelled(model: ImageModel, sources: tuple[Source, ...]) -> LabelledFeatures:
     """Return features and labels of several sources, one after the other."""
     every = [source.labels for source in sources]
     known = [labels for labels in every if labels is not None]
@@ -287,7 +290,7 @@ def _class_names(source: Source) -> tuple[str, ...]:
     return source.labels.class_names
 
 
-def n_parameters(model: DRQ | DQN) -> dict[str, int]:
+def n_parameters(model: ImageModel) -> dict[str, int]:
     """Count the numbers of ``network``, and of ``codebooks``, scales, offset and rotation."""
     network = sum(p.numel() for part in (model.backbone, model.head) for p in part.parameters())
     arrays, _ = model.export_codebooks().to_tensors()

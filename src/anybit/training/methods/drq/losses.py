@@ -9,6 +9,7 @@ from torch import Tensor
 
 from anybit.errors import OptionError
 from anybit.models import RecurrentOutput
+from anybit.training.engine.pairs import shared_labels
 
 __all__ = [
     "adaptive_margin_loss",
@@ -96,8 +97,7 @@ def triplet_loss(
     sq_norms = features.square().sum(dim=1)
     cross = features @ features.T
     distances = (sq_norms[:, None] + sq_norms[None, :] - 2 * cross).clamp_min(0)  # (B, B)
-    weights = labels.to(features.dtype)
-    shares = (weights @ weights.T) > 0
+    shares = shared_labels(labels)  # (B, B)
     itself = torch.eye(len(features), dtype=torch.bool, device=features.device)
     positive, negative = shares & ~itself, ~shares
     if mining == "batch_hard":

@@ -3,9 +3,9 @@
 import torch
 
 from anybit.models import DRQ, BackboneConfig, DRQConfig, QuantizerConfig
-from anybit.training.head_tuning import HeadSchedule, tune_head
-from anybit.training.options import PRESETS
-from anybit.training.stages import Objective
+from anybit.training import presets_of
+from anybit.training.methods.drq.head_tuning import HeadSchedule, tune_head
+from anybit.training.methods.drq.objective import Objective
 
 
 def tuned(seed):
@@ -20,7 +20,7 @@ def tuned(seed):
     model = DRQ(config)
     labels = torch.eye(4, dtype=torch.bool).repeat(20, 1)  # (80, 4)
     features = 3 * torch.randn(4, 8).repeat(20, 1) + torch.randn(80, 8)
-    objective = Objective(PRESETS["anybit"].losses, torch.eye(4, 5), model.head.dim)
+    objective = Objective(presets_of("drq")["anybit"].losses, torch.eye(4, 5), model.head.dim)
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
     def loss():
@@ -29,7 +29,9 @@ def tuned(seed):
 
     first = loss()
     seen = []
-    schedule = HeadSchedule(PRESETS["anybit"].fine_tune, n_epochs=10, batch_size=8, seed=seed)
+    schedule = HeadSchedule(
+        presets_of("drq")["anybit"].fine_tune, n_epochs=10, batch_size=8, seed=seed
+    )
     tune_head(model, objective, features, labels, schedule, seen.append)
     assert [x.shape for x in seen] == [(80, 11)]
     changed = {name for name, value in model.state_dict().items() if not value.equal(before[name])}

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from anybit.models import DQN, DRQ
-from anybit.training.options import OptimizerOptions
+from anybit.models import ImageModel
+from anybit.training.engine.presets import OptimizerOptions
 
 __all__ = [
     "learning_rate_factor",
@@ -18,7 +18,7 @@ __all__ = [
 
 
 def make_network_optimizer(
-    model: DRQ | DQN,
+    model: ImageModel,
     objective: nn.Module,
     options: OptimizerOptions,
     *,
@@ -57,8 +57,8 @@ def make_network_optimizer(
     return torch.optim.Adam(groups)
 
 
-def make_quantizer_optimizer(model: DRQ, options: OptimizerOptions) -> Optimizer:
-    """Return the optimiser of codebook and scales: Adam, whatever the network's is."""
+def make_quantizer_optimizer(model: ImageModel, options: OptimizerOptions) -> Optimizer:
+    """Return the optimiser of the quantiser's parameters: Adam, whatever the network's is."""
     rate = options.quantizer_learning_rate
     return torch.optim.Adam(
         [{"params": list(model.quantizer.parameters()), "lr": rate, "initial_lr": rate}]

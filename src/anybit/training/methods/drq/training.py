@@ -1,4 +1,4 @@
-"""How DRQ is trained: the losses of its three stages, and its codebook between the epochs."""
+"""Training of DRQ: losses of the three stages, and the codebook between the epochs."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from anybit.data import Labels
 from anybit.models import DRQ
 from anybit.quantizers import RecurrentFitOptions, fit_recurrent
-from anybit.training.head_tuning import HeadSchedule, tune_head
-from anybit.training.method import Batch
-from anybit.training.optimizers import make_quantizer_optimizer
-from anybit.training.options import Preset, TrainOptions
-from anybit.training.plain_images import PlainImages
-from anybit.training.stages import Objective, Stage, stage_at
+from anybit.training.engine.method import BaseMethod, BatchOutputs
+from anybit.training.engine.optimizers import make_quantizer_optimizer
+from anybit.training.engine.plain_images import PlainImages
+from anybit.training.engine.stages import Stage
+from anybit.training.engine.train_options import TrainOptions
+from anybit.training.methods.drq.head_tuning import HeadSchedule, tune_head
+from anybit.training.methods.drq.label_vectors import load_label_vectors, orthogonal_label_vectors
+from anybit.training.methods.drq.objective import Objective
+from anybit.training.methods.drq.presets import DRQPreset
 from anybit.types import Float32Array
 
 __all__ = ["DRQTraining"]
@@ -25,21 +27,12 @@ __all__ = ["DRQTraining"]
 _START_IMAGES = 10_000
 _REFIT_IMAGES = 100_000
 _OFFSET_MOMENTUM = 0.01
-# A level that takes off less than 2 % of what the first one does, has collapsed.
+# A level whose scale is below 2 % of the first level's has collapsed.
 _SMALL_SCALE = 0.02
 
 
-class DRQTraining:
-    """Deep Recurrent Quantization, as the training loop sees it (`Method`).
-
-    Parameters
-    ----------
-    model : DRQ
-        On its device.
-    label_vectors : ndarray of shape (C, D_z), float32
-    options : TrainOptions
-    images : PlainImages
-    labels : Labels
+class DRQTraining(BaseMethod[DRQ, DRQPreset]):
+    """Deep Recurrent Quantization, as the training loop sees it; see `BaseMethod`.
 
     References
     ----------
@@ -49,36 +42,34 @@ class DRQTraining:
     def __init__(
         self,
         model: DRQ,
-        label_vectors: Float32Array,
-        options: TrainOptions,
+        preset: DRQPreset,
         images: PlainImages,
         labels: Labels,
+        options: TrainOptions,
     ) -> None:
-        self.model, self.images, self.labels = model, images, labels
-        self.preset: Preset = options.resolved_preset()
-        self.seed = options.seed
+        super().__init__(model, preset, images, labels, options)
+        dim = model.config.head_dims[1]
+        if options.label_vectors is None:
+            vectors = orthogonal_label_vectors(labels.n_classes, dim, options.seed)
+        else:
+            vectors = load_label_vectors(options.label_vectors, labels.n_classes, dim)
         self.device = model.quantizer.codebook.device
-        self.objective = Objective(
-            self.preset.losses, torch.from_numpy(label_vectors), model.head.dim
+        self.objective: Objective = Objective(
+            preset.losses, torch.from_numpy(vectors), model.head.dim
         ).to(self.device)
-        is_pretrained = model.is_backbone_pretrained
-        self.update = self.preset.fine_tune if is_pretrained else self.preset.scratch
-        self.optimizers: tuple[Optimizer, ...] = (make_quantizer_optimizer(model, self.update),)
+        self.update = preset.fine_tune if model.is_backbone_pretrained else preset.scratch
+        self.optimizers = (make_quantizer_optimizer(model, self.update),)
         shape = (model.config.quantizer.n_levels, model.config.quantizer.n_codewords)
         self.usage = torch.zeros(shape, dtype=torch.int64, device=self.device)
         self.fit_report: dict[str, Any] = {}
         self._last: tuple[Tensor, Tensor] | None = None  # x and codes of the last step
-
-    def stage_at(self, epoch: int) -> Stage:
-        """Return the stage of an epoch counted from 0."""
-        return stage_at(epoch, self.preset.epochs)
 
     def begin_epoch(self, epoch: int) -> None:
         """Start the quantiser from features before the first epoch that quantises."""
         if epoch == self.preset.epochs[0] and self.preset.is_started_from_data:
             self._fit_quantizer(self.images.vectors(_START_IMAGES)[1])
 
-    def losses(self, batch: Batch, stage: Stage, step: int) -> dict[str, Tensor]:
+    def losses(self, batch: BatchOutputs, stage: Stage, step: int) -> dict[str, Tensor]:
         """Return the weighted losses of a stage; see `Objective`."""
         x, z = batch.outputs
         losses = self.objective.similarity(x, z, batch.labels)

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from anybit.models import DRQ
-from anybit.training.optimizers import (
+from anybit.training.engine.optimizers import (
     learning_rate_factor,
     make_network_optimizer,
     make_quantizer_optimizer,
     set_learning_rates,
 )
-from anybit.training.options import OptimizerOptions
-from anybit.training.stages import STAGES, Objective
+from anybit.training.engine.presets import OptimizerOptions
+from anybit.training.methods.drq.objective import ALL_LEVELS, Objective
 
 __all__ = ["HeadSchedule", "tune_head"]
 
@@ -103,7 +103,7 @@ def tune_head(
             x, z = model.head(features[rows])
             losses = objective.similarity(x, z, labels[rows])
             if is_last:
-                losses |= objective.quantization(x, model.quantizer, STAGES[2], step)[0]
+                losses |= objective.quantization(x, model.quantizer, ALL_LEVELS, step)[0]
             for optimizer in optimizers:
                 optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(torch.stack(list(losses.values())).sum())

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from anybit.training.options import Augmentation
+from anybit.training.engine.train_options import Augmentation
 
 __all__ = ["Augmenter"]
 

@@ -11,7 +11,7 @@ import torch
 from anybit.cli.source_flags import SourceFlags
 from anybit.cli.train import TrainFlags
 from anybit.codes import read_model_folder
-from anybit.data import ArrayVectors
+from anybit.data import ArrayVectors, Labels
 from anybit.errors import DataError, OptionError
 from anybit.models import (
     DQN,
@@ -20,10 +20,15 @@ from anybit.models import (
     ProductConfig,
     ProductQuantization,
 )
-from anybit.training import pairwise_cosine_loss, pairwise_inner_product_loss, train
-from anybit.training.dqn_presets import DQN_PRESETS, dqn_preset
-from anybit.training.dqn_training import DQNTraining
-from anybit.training.method import Batch
+from anybit.training import (
+    BatchOutputs,
+    pairwise_cosine_loss,
+    pairwise_inner_product_loss,
+    presets_of,
+    resolved_preset,
+    train,
+)
+from anybit.training.methods.dqn import DQNTraining
 from reference import dqn
 from reference.training_run import make_options
 
@@ -124,7 +129,9 @@ def tiny_training(rng, preset, method="dqn", **overrides):
         def vectors(self):
             return np.arange(5, 45), z.detach().numpy()
 
-    return DQNTraining(model, settings, Features(), 50), z, labels
+    everyone = Labels.from_lists([[0]] * 50, ["0"])
+    preset = resolved_preset(settings)
+    return DQNTraining(model, preset, Features(), everyone, settings), z, labels
 
 
 @pytest.mark.parametrize("preset", ["paper", "official"])
@@ -135,9 +142,9 @@ def test_objective_is_l_plus_lambda_q_with_codes_fixed(rng, preset):
     codes = training.codes[:, 5:45].long()
     np.testing.assert_array_equal(codes.numpy(), training.model.quantizer.assign(z).numpy())
     moved = (z + torch.from_numpy(rng.standard_normal(z.shape))).requires_grad_(True)
-    batch = Batch((moved,), labels, torch.arange(5, 45))
+    batch = BatchOutputs((moved,), labels, torch.arange(5, 45))
     losses = training.losses(batch, training.stage_at(first_joint), 0)
-    weight = DQN_PRESETS[preset].losses.quantization_weight
+    weight = presets_of("dqn")[preset].losses.quantization_weight
     n_pairs, n_images = (1, 1) if preset == "paper" else (1600, 40)
     codebooks, plain = training.model.quantizer.codebooks.numpy(), moved.detach().numpy()
     wanted = [
@@ -159,7 +166,7 @@ def test_relative_error_does_not_shrink_with_the_features():
         z.mul_(scale)
         first_joint = training.preset.epochs[0]
         training.begin_epoch(first_joint)
-        batch = Batch((z,), labels, torch.arange(5, 45))
+        batch = BatchOutputs((z,), labels, torch.arange(5, 45))
         losses = training.losses(batch, training.stage_at(first_joint), 0)
         values.append(float(losses["quantization"]))
     np.testing.assert_allclose(values[1], values[0], rtol=1e-6)  # scaling moves a k-means draw
@@ -168,7 +175,7 @@ def test_relative_error_does_not_shrink_with_the_features():
 
 def test_first_stage_has_the_similarity_alone(rng):
     training, z, labels = tiny_training(rng, "official")
-    batch = Batch((z,), labels, torch.arange(5, 45))
+    batch = BatchOutputs((z,), labels, torch.arange(5, 45))
     training.begin_epoch(0)
     assert training.codes.sum() == 0
     assert list(training.losses(batch, training.stage_at(0), 0)) == ["similarity"]
@@ -261,13 +268,13 @@ def test_two_step_variant_learns_features_first_and_opq_on_them(tmp_path, source
 )
 def test_epochs_are_all_epochs(options, preset, epochs, stages):
     settings = replace(options, preset=preset, epochs=epochs)
-    assert dqn_preset(settings).epochs == stages
+    assert resolved_preset(settings).epochs == stages
     two_step = replace(settings, method="dqn2+")
-    assert dqn_preset(two_step).epochs == (sum(stages), 0)
+    assert resolved_preset(two_step).epochs == (sum(stages), 0)
 
 
 def test_epochs_of_drq_stay_three(options):
-    with pytest.raises(OptionError, match="three numbers, one for each stage, got 4"):
+    with pytest.raises(OptionError, match=r"3 numbers, one for each stage \(.*\), got 4"):
         replace(options, method="drq")
 
 

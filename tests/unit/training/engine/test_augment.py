@@ -7,7 +7,7 @@ import torch
 
 from anybit.errors import OptionError
 from anybit.training import TrainOptions
-from anybit.training.augment import Augmenter
+from anybit.training.engine.augment import Augmenter
 
 SIZE = 96
 CPU = torch.device("cpu")

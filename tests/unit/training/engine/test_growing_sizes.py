@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
-from anybit.training.growing_sizes import GrowingSizes
-from anybit.training.options import PRESETS, Preset
+from anybit.training import Preset, presets_of
+from anybit.training.engine.growing_sizes import GrowingSizes
 
 
 def model(px, backbone=None):
@@ -14,7 +14,7 @@ def model(px, backbone=None):
 
 
 def test_sizes_grow_over_most_of_the_first_stage_in_steps_of_4():
-    sizes = GrowingSizes(model(32), Preset("p", first_scale=0.5, epochs=(10, 1, 1)))
+    sizes = GrowingSizes(model(32), Preset("p", None, first_scale=0.5, epochs=(10, 1, 1)))
     assert [sizes.size_px(epoch) for epoch in range(12)] == [
         16, 20, 20, 24, 24, 28, 28, 32, 32, 32, 32, 32
     ]  # fmt: skip
@@ -24,8 +24,8 @@ def test_sizes_grow_over_most_of_the_first_stage_in_steps_of_4():
 
 
 def test_small_inputs_do_not_shrink():
-    assert GrowingSizes(model(16), PRESETS["anybit"]).size_px(0) == 16
-    assert GrowingSizes(model(14), PRESETS["anybit"]).size_px(0) == 14
+    assert GrowingSizes(model(16), presets_of("drq")["anybit"]).size_px(0) == 16
+    assert GrowingSizes(model(14), presets_of("drq")["anybit"]).size_px(0) == 14
 
 
 def test_a_network_of_one_size_gets_no_other():
@@ -38,9 +38,9 @@ def test_a_network_of_one_size_gets_no_other():
             return self.layer(images.flatten(1))
 
     backbone = OneSize().train()
-    assert GrowingSizes(model(32, backbone), PRESETS["anybit"]).size_px(0) == 32
+    assert GrowingSizes(model(32, backbone), presets_of("drq")["anybit"]).size_px(0) == 32
     assert backbone.training
 
 
 def test_full_size_pictures_are_left_alone():
-    assert GrowingSizes(model(32), PRESETS["paper"]).size_px(0) == 32
+    assert GrowingSizes(model(32), presets_of("drq")["paper"]).size_px(0) == 32

@@ -1,52 +1,25 @@
-"""Stages of a run, and the three of DRQ: which losses count at which epoch."""
+"""The losses of DRQ's three stages."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from anybit.errors import OptionError
 from anybit.models import RecurrentQuantization
-from anybit.training.losses import (
+from anybit.training.engine.stages import Stage
+from anybit.training.methods.drq.losses import (
     adaptive_margin_loss,
     cosine_softmax_loss,
     distortion_losses,
     joint_central_loss,
     triplet_loss,
 )
-from anybit.training.options import LossOptions
+from anybit.training.methods.drq.presets import DRQPreset, LossOptions
 
-__all__ = ["STAGES", "Objective", "Stage", "stage_at"]
+__all__ = ["ALL_LEVELS", "Objective"]
 
-
-@dataclass(frozen=True)
-class Stage:
-    """One of the stages of a run.
-
-    Parameters
-    ----------
-    name : str
-    number : int
-        Counted from 1.
-    """
-
-    name: str
-    number: int
-
-
-STAGES = (Stage("features", 1), Stage("one level", 2), Stage("all levels", 3))
-
-
-def stage_at(epoch: int, epochs: tuple[int, ...], stages: tuple[Stage, ...] = STAGES) -> Stage:
-    """Return the stage of an epoch counted from 0, where stages take so many epochs each."""
-    end = 0
-    for stage, length in zip(stages, epochs, strict=True):
-        end += length
-        if epoch < end:
-            return stage
-    raise OptionError(f"epoch must be below {sum(epochs)}, got {epoch}.")
+ALL_LEVELS = Stage(DRQPreset.stages[2], 3)
+"""The last stage."""
 
 
 class Objective(nn.Module):

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor
 
-from anybit.models import DQN, DRQ
-from anybit.training.augment import Augmenter
-from anybit.training.images import TrainingImages
+from anybit.models import ImageModel
+from anybit.training.engine.augment import Augmenter
+from anybit.training.engine.images import TrainingImages
 from anybit.types import Float32Array, Int64Array
 
 __all__ = ["PlainImages"]
@@ -22,7 +22,7 @@ class PlainImages:
 
     Parameters
     ----------
-    model : DRQ or DQN
+    model : ImageModel
         Put into evaluation mode by every use.
     images : TrainingImages
     plain : Augmenter
@@ -32,7 +32,7 @@ class PlainImages:
     """
 
     def __init__(
-        self, model: DRQ | DQN, images: TrainingImages, plain: Augmenter, seed: int
+        self, model: ImageModel, images: TrainingImages, plain: Augmenter, seed: int
     ) -> None:
         self._model, self._images, self._plain, self._seed = model, images, plain, seed
 

@@ -16,7 +16,7 @@ from anybit.data import ArrayImages, ArrayVectors, Labels
 from anybit.errors import DataError, FormatError, OptionError
 from anybit.models import DRQ
 from anybit.training import train
-from anybit.training.checkpoint import latest_checkpoint
+from anybit.training.engine.checkpoint import latest_checkpoint
 from reference.training_run import make_options
 
 SCRIPT = reference.training_run.__file__

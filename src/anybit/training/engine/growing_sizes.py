@@ -7,9 +7,8 @@ import logging
 import torch
 from torch import Tensor, nn
 
-from anybit.models import DQN, DRQ
-from anybit.training.dqn_presets import DQNPreset
-from anybit.training.options import Preset
+from anybit.models import ImageModel
+from anybit.training.engine.presets import Preset
 
 __all__ = ["GrowingSizes"]
 
@@ -28,15 +27,15 @@ class GrowingSizes:
 
     Parameters
     ----------
-    model : DRQ or DQN
-    preset : Preset or DQNPreset
+    model : ImageModel
+    preset : Preset
 
     References
     ----------
     Tan and Le, "EfficientNetV2", ICML 2021, section 4 (progressive learning).
     """
 
-    def __init__(self, model: DRQ | DQN, preset: Preset | DQNPreset) -> None:
+    def __init__(self, model: ImageModel, preset: Preset[object]) -> None:
         self._full_px = model.input_px
         self._n_growing = max(1.0, _GROWING_SHARE * preset.epochs[0])
         self._first_scale = preset.first_scale
@@ -58,7 +57,7 @@ class GrowingSizes:
         return smaller.contiguous(memory_format=torch.channels_last)
 
 
-def _takes(model: DRQ | DQN, px: int) -> bool:
+def _takes(model: ImageModel, px: int) -> bool:
     """Try a picture of another size on the backbone."""
     was_training = model.backbone.training
     parameter = next(model.backbone.parameters())

@@ -6,7 +6,7 @@ import logging
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,27 +14,14 @@ import torch
 from anybit.codes import check_writable
 from anybit.data import Labels, Preprocessor, Source, open_source
 from anybit.errors import DataError, OptionError
-from anybit.models import (
-    DQN,
-    DRQ,
-    BackboneConfig,
-    DQNConfig,
-    DQNVariant,
-    DRQConfig,
-    ProductConfig,
-    QuantizerConfig,
-)
+from anybit.models import ImageModel
 from anybit.quantizers import VectorQuantizer, train_on_vectors
-from anybit.training.augment import Augmenter
-from anybit.training.dqn_presets import dqn_preset
-from anybit.training.dqn_training import DQNTraining
-from anybit.training.drq_training import DRQTraining
-from anybit.training.images import TrainingImages
-from anybit.training.label_vectors import load_label_vectors, orthogonal_label_vectors
-from anybit.training.loop import TrainingData, TrainingRun, make_fabric
-from anybit.training.method import Method
-from anybit.training.options import TrainOptions
-from anybit.training.plain_images import PlainImages
+from anybit.training.engine.augment import Augmenter
+from anybit.training.engine.definition import definition_of
+from anybit.training.engine.images import TrainingImages
+from anybit.training.engine.loop import TrainingData, TrainingRun, make_fabric
+from anybit.training.engine.plain_images import PlainImages
+from anybit.training.engine.train_options import TrainOptions
 from anybit.types import ProgressCallback
 
 __all__ = ["train"]
@@ -51,8 +38,8 @@ def train(
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
     **settings: Any,
-) -> DRQ | DQN | VectorQuantizer:
-    """Train a model: DRQ or DQN on labelled images, or a quantiser on plain vectors.
+) -> ImageModel | VectorQuantizer:
+    """Train a model: a network on labelled images, or a quantiser on plain vectors.
 
     Parameters
     ----------
@@ -72,8 +59,8 @@ def train(
 
     Returns
     -------
-    DRQ, DQN or VectorQuantizer
-        All have ``save_pretrained`` and ``export_codebooks``.
+    ImageModel or VectorQuantizer
+        Both have ``save_pretrained`` and ``export_codebooks``; the method names the class.
 
     Raises
     ------
@@ -148,13 +135,15 @@ def _train_images(
     folder: Path | None,
     resume: bool,
     progress: ProgressCallback | None,
-) -> tuple[DRQ | DQN, bool]:
+) -> tuple[ImageModel, bool]:
     """Train a network on labelled images; say whether this process is the one that saves."""
     labels = _labels_of(source)
     fabric = make_fabric(options)
     fabric.launch()
     torch.manual_seed(options.seed)
-    model = _new_model(options)
+    definition = definition_of(options.method)
+    preset = definition.resolved(options)
+    model: ImageModel = definition.new_model(preset, options)
     size = model.input_px
     preprocessor = Preprocessor(size_px=size, resize_px=size, mean=model.mean, std=model.std)
     max_bad = options.source.max_bad if options.source else 0.01
@@ -166,7 +155,8 @@ def _train_images(
         Augmenter("none", size, model.mean, model.std),
     )
     model = model.to(memory_format=torch.channels_last).to(fabric.device)
-    method = _method(model, options, data)
+    plain = PlainImages(model, images, data.plain, options.seed)
+    method = definition.training(model, preset, plain, labels, options)
     run = TrainingRun(method, data, options, fabric, folder)
     if resume and not run.resume():
         _log.info("no checkpoint yet: starting from the beginning")
@@ -174,53 +164,10 @@ def _train_images(
     if folder is not None and len(images.bad_items):
         images.bad_items.write(folder / "bad_items.csv")
     model = model.to("cpu").eval()
-    model.preprocessor = preprocessor.to_dict()
-    model.class_names = tuple(labels.class_names)
-    model.summary = _summary(run, options, labels)
+    model.describe(
+        preprocessor.to_dict(), tuple(labels.class_names), _summary(run, options, labels)
+    )
     return model, bool(fabric.is_global_zero)
-
-
-def _new_model(options: TrainOptions) -> DRQ | DQN:
-    """Put preset and options together."""
-    sizes = {"n_levels": options.n_levels, "n_codewords": options.n_codewords}
-    backbone = BackboneConfig(
-        options.backbone,
-        options.input_px,
-        options.backbone_options,
-        options.input_mean,
-        options.input_std,
-    )
-    if options.method == "drq":
-        drq = options.resolved_preset()
-        recurrent = {**sizes, "metric": options.metric or "ip", **drq.quantizer}
-        return DRQ(
-            DRQConfig(backbone, QuantizerConfig(**recurrent), **drq.head),
-            weights=options.weights,
-            is_pretrained=options.is_pretrained,
-        )
-    dqn, variant = dqn_preset(options), cast("DQNVariant", options.method)
-    product = {**sizes, "has_rotation": options.method == "dqn2+", **dqn.quantizer}
-    if options.metric is not None:
-        product["metric"] = options.metric
-    return DQN(
-        DQNConfig(backbone, ProductConfig(**product), variant=variant, **dqn.head),
-        weights=options.weights,
-        is_pretrained=options.is_pretrained,
-    )
-
-
-def _method(model: DRQ | DQN, options: TrainOptions, data: TrainingData) -> Method:
-    """Return what trains the model."""
-    plain = PlainImages(model, data.images, data.plain, options.seed)
-    labels = data.labels
-    if isinstance(model, DQN):
-        return DQNTraining(model, options, plain, len(labels))
-    dim = model.config.head_dims[1]
-    if options.label_vectors is None:
-        vectors = orthogonal_label_vectors(labels.n_classes, dim, options.seed)
-    else:
-        vectors = load_label_vectors(options.label_vectors, labels.n_classes, dim)
-    return DRQTraining(model, vectors, options, plain, labels)
 
 
 def _labels_of(source: Source) -> Labels:

@@ -7,16 +7,15 @@ import pytest
 from anybit.cli.source_flags import SourceFlags
 from anybit.cli.train import TrainFlags
 from anybit.errors import OptionError
-from anybit.training import TrainOptions
-from anybit.training.options import PRESETS
+from anybit.training import TrainOptions, presets_of, resolved_preset
 
 
 def resolved(**overrides):
-    return TrainOptions(method="drq", preset_overrides=overrides).resolved_preset()
+    return resolved_preset(TrainOptions(method="drq", preset_overrides=overrides))
 
 
 def test_overrides_replace_what_they_name_and_nothing_else():
-    whole = PRESETS["anybit"]
+    whole = presets_of("drq")["anybit"]
     found = resolved(losses={"mining": "all"}, epochs=[2, 1, 1], head={"is_concatenated": False})
     assert found.epochs == (2, 1, 1)
     assert found.head == {**whole.head, "is_concatenated": False}
@@ -28,14 +27,14 @@ def test_overrides_replace_what_they_name_and_nothing_else():
 def test_the_command_line_takes_overrides_as_json():
     flags = TrainFlags(preset_overrides='{"losses": {"classification_weight": 0}}')
     options = replace(flags.options(SourceFlags()), method="drq")
-    losses = replace(PRESETS["anybit"].losses, classification_weight=0)
-    assert options.resolved_preset().losses == losses
+    losses = replace(presets_of("drq")["anybit"].losses, classification_weight=0)
+    assert resolved_preset(options).losses == losses
 
 
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        ({"loss": {}}, r"fields of Preset \(name, losses, .*got 'loss'"),
+        ({"loss": {}}, r"fields of DRQPreset \(name, losses, .*got 'loss'"),
         ({"losses": {"margin": 1}}, r"fields of LossOptions \(margin_weight, .*got 'margin'"),
         ({"losses": 0}, "give losses a value like LossOptions"),
         ({"losses": {"mining": 3}}, "give mining a value like 'batch_hard', got 3"),

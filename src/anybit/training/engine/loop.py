@@ -14,20 +14,21 @@ from torch import Tensor, nn
 
 from anybit.data import Labels
 from anybit.errors import DataError, DependencyError, FormatError
-from anybit.models import DQN, DRQ, ResNetSmall
-from anybit.training.augment import Augmenter
-from anybit.training.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
-from anybit.training.growing_sizes import GrowingSizes
-from anybit.training.images import TrainingImages
-from anybit.training.logs import RunLog
-from anybit.training.method import Batch, Method
-from anybit.training.optimizers import (
+from anybit.models import ImageModel, StartsFromImages
+from anybit.training.engine.augment import Augmenter
+from anybit.training.engine.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
+from anybit.training.engine.growing_sizes import GrowingSizes
+from anybit.training.engine.identity import RunIdentity
+from anybit.training.engine.images import TrainingImages
+from anybit.training.engine.logs import RunLog
+from anybit.training.engine.method import BatchOutputs, Method
+from anybit.training.engine.optimizers import (
     learning_rate_factor,
     make_network_optimizer,
     set_learning_rates,
 )
-from anybit.training.options import TrainOptions
-from anybit.training.stages import Stage
+from anybit.training.engine.stages import Stage
+from anybit.training.engine.train_options import TrainOptions
 from anybit.types import BoolArray, Int64Array, ProgressCallback
 
 __all__ = ["TrainingData", "TrainingRun", "make_fabric"]
@@ -57,7 +58,7 @@ def make_fabric(options: TrainOptions) -> Any:
 class _Network(nn.Module):
     """Backbone and head: what is run in parallel. Losses see the gathered batch."""
 
-    def __init__(self, model: DRQ | DQN) -> None:
+    def __init__(self, model: ImageModel) -> None:
         super().__init__()
         self.backbone, self.head = model.backbone, model.head
 
@@ -136,7 +137,7 @@ class TrainingRun:
         if path is None:
             return False
         state = read_checkpoint(path)
-        if state.get("identity") != self._identity():
+        if not self._identity().is_that_of(str(state.get("identity"))):
             raise FormatError(
                 f"{path} belongs to a run with other options or other data. "
                 "Resume with the same ones, or start again with --overwrite."
@@ -152,19 +153,27 @@ class TrainingRun:
             torch.cuda.set_rng_state(state["cuda_rng"])
         return True
 
-    def _identity(self) -> str:
+    def _identity(self) -> RunIdentity:
         """Name what must not change between a run and its continuation."""
         positions = self.data.images.positions
-        choices = (self.preset, self.options.bits, self.options.n_codewords, self.options.seed)
-        data = (len(positions), int(positions.sum()), self.data.labels.class_names)
-        return repr((choices, self.model.config, data, self.options.augmentation))
+        return RunIdentity(
+            preset=self.preset,
+            bits=self.options.bits,
+            n_codewords=self.options.n_codewords,
+            seed=self.options.seed,
+            model=self.model.config,
+            n_images=len(positions),
+            sum_of_positions=int(positions.sum()),
+            class_names=tuple(self.data.labels.class_names),
+            augmentation=self.options.augmentation,
+        )
 
     def _checkpoint(self) -> None:
         if self.folder is None or not self.fabric.is_global_zero:
             return
         self._take_time()
         state = {
-            "identity": self._identity(),
+            "identity": self._identity().to_json(),
             "model": self.model.state_dict(),
             "objective": self.method.objective.state_dict(),
             "network_optimizer": self.network_optimizer.state_dict(),
@@ -185,7 +194,7 @@ class TrainingRun:
         self._since = time.monotonic()
         if self.step == 0:
             torch.manual_seed(self.options.seed)
-            self._whiten()
+            self._start_backbone()
         is_logging = self.folder is not None and self.fabric.is_global_zero
         log = RunLog(self.folder, self.step) if is_logging and self.folder else None
         while self.step < self.n_steps:
@@ -242,7 +251,7 @@ class TrainingRun:
             outputs = tuple(gathered)
             positions = positions[: len(usable)]
         labels = torch.from_numpy(self.data.labels.multi_hot(positions)).to(usable.device)
-        batch = Batch(
+        batch = BatchOutputs(
             tuple(part.float()[usable] for part in outputs),
             labels[usable],
             torch.from_numpy(positions).to(usable.device)[usable],
@@ -298,8 +307,9 @@ class TrainingRun:
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
 
-    def _whiten(self) -> None:
-        if isinstance(self.model.backbone, ResNetSmall):
+    def _start_backbone(self) -> None:
+        """Show the first images to a backbone that starts from them."""
+        if isinstance(self.model.backbone, StartsFromImages):
             positions = self.data.images.positions[:2000]
             images, _ = next(self.data.images.batches([positions]))
-            self.model.backbone.whiten(self.data.plain(images, self.fabric.device))
+            self.model.backbone.start_from(self.data.plain(images, self.fabric.device))

@@ -1,0 +1,1 @@
+"""What trains every method alike: options, data, loop, optimisers and checkpoints."""
