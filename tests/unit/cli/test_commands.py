@@ -120,7 +120,7 @@ def test_evaluate_writes_metrics_plots_and_report(shop, tmp_path):
 def test_train_refuses_wrong_epochs_as_usage(shop, tmp_path):
     result = run("train", shop / "items.npz", "-o", tmp_path / "model", "--epochs", "1,2")
     assert result.exit_code == 2
-    assert "three numbers" in result.stderr
+    assert "3 numbers, one for each stage" in result.stderr
 
 
 def test_train_on_vectors_writes_a_model(shop, tmp_path):
