@@ -65,7 +65,7 @@ PARTS = {
     "kernel": ("anybit/search/",),
     "rows of hits": ("kept_rows.py", "Lookup._rows", "anybit/store/"),
     "index": ("anybit/collection/",),
-    "answer": ("anybit/serve/searching.py", "anybit/serve/answers.py"),
+    "answer": ("anybit/serve/item_search.py", "anybit/serve/answers.py"),
     "HTTP and JSON": (".py",),
     "threads without Python": ("",),
 }

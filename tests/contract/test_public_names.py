@@ -80,6 +80,7 @@ def test_rooms_use_each_other_only_through_public_names():
         ("anybit.data", ("torch", "lance", "matplotlib")),
         ("anybit.store", ("torch", "matplotlib")),
         ("anybit.evaluation", ("torch", "matplotlib", "sklearn")),
+        ("anybit.advice", ("torch", "matplotlib", "sklearn")),
         ("anybit.collection", ("torch", "matplotlib", "sklearn")),
         ("anybit.training", ("torch", "numpy", "lance", "matplotlib", "sklearn")),
         ("anybit.serve", ("torch", "fastapi", "uvicorn", "matplotlib")),

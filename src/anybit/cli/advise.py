@@ -13,8 +13,8 @@ from anybit.cli.console import Console
 from anybit.cli.source_flags import SourceFlags, open_said
 
 if TYPE_CHECKING:
+    from anybit.advice import Advice, AdviceOptions
     from anybit.data import Source
-    from anybit.evaluation import Advice, AdviceOptions
 
 __all__ = ["AdviceFlags", "advise", "advise_model", "show_advice"]
 
@@ -37,8 +37,8 @@ class AdviceFlags:
     seed: Annotated[int, typer.Option(min=0, help="Of that draw.")] = 0
 
     def options(self) -> AdviceOptions:
-        """Return the options that `anybit.evaluation.advise` takes."""
-        from anybit.evaluation import AdviceOptions
+        """Return the options that `anybit.advice.advise` takes."""
+        from anybit.advice import AdviceOptions
 
         return AdviceOptions(**vars(self))
 
@@ -67,6 +67,7 @@ def advise(
     ranking. 1-recall@k is the share of queries whose true nearest item by features is among the
     first k.
     """
+    from anybit.advice import write_advice
     from anybit.codes import check_writable
     from anybit.collection import AddOptions, AdviceSources, Collection
 
@@ -80,7 +81,7 @@ def advise(
     )
     with console.progress("ranking") as progress:
         advice = opened.advise(sources, flags.options(), progress)
-    written = () if output is None else advice.save(output)
+    written = () if output is None else write_advice(advice, output)
     show_advice(advice, console)
     files = [str(path) for path in written]
     console.result({**advice.to_dict(), "files": files}, "\n".join(files))

@@ -88,7 +88,7 @@ def evaluate_collection(
     from anybit.codes import check_writable
     from anybit.collection import AddOptions
     from anybit.evaluation import evaluate as measure
-    from anybit.evaluation import write_report
+    from anybit.evaluation import write_evaluation, write_report
 
     check_writable(output)
     options, add_options = flags.options(), AddOptions(max_bad=max_bad)
@@ -96,7 +96,7 @@ def evaluate_collection(
         data = collection.evaluation_input(queries, add_options, progress)
     with console.progress("ranking") as progress:
         evaluation = measure(data, options, progress=progress)
-    evaluation.save(output)
+    write_evaluation(evaluation, output)
     lengths = [result.bits for result in evaluation.lengths]
     examples = example_queries(collection, queries, (lengths[0], lengths[-1]), flags.n_examples)
     write_report(output, evaluation, examples)

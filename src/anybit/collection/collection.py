@@ -19,7 +19,7 @@ from anybit.collection.ingest import Ingest, code_rows
 from anybit.collection.manifest import are_same_rows
 from anybit.collection.metadata_names import stored_names
 from anybit.collection.migration import MigrateReport
-from anybit.collection.reading import CollectionReader
+from anybit.collection.reader import CollectionReader
 from anybit.collection.replacement import (
     Target,
     add_onnx_to_folder,

@@ -1,7 +1,5 @@
 """Metrics over ranked relevance, evaluation of every code length, plots and the report."""
 
-from anybit.evaluation.advice import AdviceInput, AdviceOptions, advise
-from anybit.evaluation.advice_result import Advice, LengthAdvice
 from anybit.evaluation.average_precision import map_at, map_at_query_relevant, map_full
 from anybit.evaluation.curves import (
     PrecisionRecallCurve,
@@ -12,8 +10,8 @@ from anybit.evaluation.curves import (
 )
 from anybit.evaluation.evaluate import EvaluationInput, evaluate
 from anybit.evaluation.options import EvaluationOptions
-from anybit.evaluation.plots import DARK, LIGHT, Theme, dressed, painted
-from anybit.evaluation.ranking import rank_positions
+from anybit.evaluation.plots import DARK, LIGHT, Theme, dressed, painted, write_evaluation
+from anybit.evaluation.ranking import LabelMasks, rank_positions
 from anybit.evaluation.report import ExampleHit, ExampleHits, ExampleQuery, write_report
 from anybit.evaluation.results import (
     DEFINITIONS,
@@ -22,6 +20,7 @@ from anybit.evaluation.results import (
     Measure,
     TableRow,
     write_bytes,
+    write_json,
 )
 from anybit.evaluation.ties import TieInterval, map_under_ties
 
@@ -29,23 +28,19 @@ __all__ = [
     "DARK",
     "DEFINITIONS",
     "LIGHT",
-    "Advice",
-    "AdviceInput",
-    "AdviceOptions",
     "Evaluation",
     "EvaluationInput",
     "EvaluationOptions",
     "ExampleHit",
     "ExampleHits",
     "ExampleQuery",
-    "LengthAdvice",
+    "LabelMasks",
     "LengthResult",
     "Measure",
     "PrecisionRecallCurve",
     "TableRow",
     "Theme",
     "TieInterval",
-    "advise",
     "dressed",
     "evaluate",
     "map_at",
@@ -59,5 +54,7 @@ __all__ = [
     "rank_positions",
     "relevant_recall_at",
     "write_bytes",
+    "write_evaluation",
+    "write_json",
     "write_report",
 ]

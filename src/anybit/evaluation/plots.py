@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from anybit.errors import DependencyError
-from anybit.evaluation.results import Evaluation, LengthResult, write_bytes
+from anybit.evaluation.results import Evaluation, LengthResult, write_bytes, write_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["LIGHT", "PLOTS", "Theme", "draw", "dressed", "painted", "save_plots"]
+__all__ = ["LIGHT", "PLOTS", "Theme", "draw", "dressed", "painted", "write_evaluation"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,37 @@ DARK = Theme("#161b22", "#d7dde4", "#30363d", "#6cb0ff", "#f0a45d", "viridis", (
 _DASHES = ("-", "--", "-.", ":")
 
 
-def save_plots(evaluation: Evaluation, folder: Path) -> list[Path]:
+def write_evaluation(
+    evaluation: Evaluation, directory: str | Path, *, plots: bool = True
+) -> tuple[Path, ...]:
+    """Write ``metrics.json`` and the plots (PNG and SVG) into a folder.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    directory : path
+        Made if missing; files of the same names are replaced.
+    plots : bool
+        Whether to draw; needs matplotlib.
+
+    Returns
+    -------
+    tuple of Path
+        What was written.
+
+    Raises
+    ------
+    DataError
+        If the folder cannot be written.
+    DependencyError
+        If matplotlib is missing; ``metrics.json`` has been written by then.
+    """
+    folder = Path(directory)
+    written = write_json(folder / "metrics.json", evaluation.to_dict())
+    return (written, *_save_plots(evaluation, folder)) if plots else (written,)
+
+
+def _save_plots(evaluation: Evaluation, folder: Path) -> list[Path]:
     """Write every plot as PNG and SVG; return the paths."""
     return [
         write_bytes(folder / f"{name}.{kind}", draw(evaluation, name, kind))

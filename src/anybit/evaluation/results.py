@@ -268,37 +268,6 @@ class Evaluation:
         del fields["seconds"]
         return {"format_version": 1, "definitions": dict(DEFINITIONS), **fields}
 
-    def save(self, directory: str | Path, *, plots: bool = True) -> tuple[Path, ...]:
-        """Write ``metrics.json`` and the plots (PNG and SVG) into a folder.
-
-        Parameters
-        ----------
-        directory : path
-            Made if missing; files of the same names are replaced.
-        plots : bool
-            Whether to draw; needs matplotlib.
-
-        Returns
-        -------
-        tuple of Path
-            What was written.
-
-        Raises
-        ------
-        DataError
-            If the folder cannot be written.
-        DependencyError
-            If matplotlib is missing; ``metrics.json`` has been written by then.
-        """
-        folder = Path(directory)
-        written = [write_json(folder / "metrics.json", self.to_dict())]
-        if plots:
-            # Imported here: drawing is the only part that needs matplotlib.
-            from anybit.evaluation.plots import save_plots
-
-            written += save_plots(self, folder)
-        return tuple(written)
-
 
 def write_json(path: Path, value: dict[str, Any]) -> Path:
     """Write a JSON file in one step: a reader sees the old file or the new one."""

@@ -18,25 +18,13 @@ from anybit.types import BoolArray, Float32Array, Int64Array
 if TYPE_CHECKING:
     from anybit.search._ranking import Ranking
 
-__all__ = ["best_items", "best_positions", "inner_products", "sum_levels"]
+__all__ = ["best_items", "best_positions", "sum_levels"]
 
 # Items of one block. Measured on 1 M items of 4 levels, one thread: 32,768 to 65,536 take about
 # 5 ms a query; 16,384 and 262,144 take about 7.
 BLOCK_ITEMS = 65_536
 # Queries of one block: their tables (64 x 16 levels x 256 codewords) stay within 1 MiB.
 _BLOCK_QUERIES = 64
-
-
-def inner_products(parts: Float32Array, blocks: Float32Array) -> Float32Array:
-    """Multiply query parts (Q, 1 or B, d) with blocks of columns (B, d, K): (Q, B, K), float32.
-
-    Products are rounded to float32 and added in the order of dimensions.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):  # infinite where a product is too large
-        total = parts[:, :, 0, None] * blocks[:, 0]  # (Q, B, K)
-        for dimension in range(1, blocks.shape[1]):
-            total += parts[:, :, dimension, None] * blocks[:, dimension]
-    return total
 
 
 def sum_levels(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from anybit.codes import Codebooks
-from anybit.search._reference import inner_products
 from anybit.types import Float32Array
 
 __all__ = ["TableMaker"]
@@ -53,11 +52,23 @@ class TableMaker:
         """Return the inner products of queries (Q, D) with codewords, (Q, L, K) float32."""
         parts = queries[:, None]  # (Q, 1, D)
         if self.rotation is not None:
-            parts = inner_products(parts, self.rotation)
+            parts = _inner_products(parts, self.rotation)
         if self.level_scales is not None:
-            table = inner_products(parts, self.blocks)  # (Q, 1, K)
+            table = _inner_products(parts, self.blocks)  # (Q, 1, K)
             with np.errstate(over="ignore", invalid="ignore"):  # the scan refuses such tables
                 return table * self.level_scales[:n_levels, None]  # (Q, L, K)
         if self.is_product:
             parts = parts.reshape(len(queries), len(self.blocks), -1)  # (Q, M, d)
-        return inner_products(parts, self.blocks[:n_levels])
+        return _inner_products(parts, self.blocks[:n_levels])
+
+
+def _inner_products(parts: Float32Array, blocks: Float32Array) -> Float32Array:
+    """Multiply query parts (Q, 1 or B, d) with blocks of columns (B, d, K): (Q, B, K), float32.
+
+    Products are rounded to float32 and added in the order of dimensions.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite where a product is too large
+        total = parts[:, :, 0, None] * blocks[:, 0]  # (Q, B, K)
+        for dimension in range(1, blocks.shape[1]):
+            total += parts[:, :, dimension, None] * blocks[:, dimension]
+    return total

@@ -4,7 +4,7 @@ from anybit.serve.app import create_app
 from anybit.serve.client import Client
 from anybit.serve.errors import ServeError
 from anybit.serve.options import ServeOptions
-from anybit.serve.running import ServerSettings, serve
+from anybit.serve.server import ServerSettings, serve
 
 __all__ = [
     "Client",

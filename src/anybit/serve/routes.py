@@ -12,8 +12,9 @@ from starlette.responses import JSONResponse, Response
 
 from anybit.errors import DataError
 from anybit.serve.answers import item_list
-from anybit.serve.changing import add_image, add_vectors, delete_items
 from anybit.serve.errors import STATUS_OF, ServeError
+from anybit.serve.item_search import no_item, search_by_image, search_by_item_or_vector
+from anybit.serve.item_updates import add_image, add_vectors, delete_items
 from anybit.serve.page import PageFile
 from anybit.serve.requests import is_multipart, read_image, read_json, request_body
 from anybit.serve.schemas import (
@@ -31,7 +32,6 @@ from anybit.serve.schemas import (
     State,
 )
 from anybit.serve.schemas import ImageSearch as _ImageSearch
-from anybit.serve.searching import no_item, search_by_image, search_by_item_or_vector
 from anybit.serve.service import Service
 
 __all__ = ["api_router", "page_router"]

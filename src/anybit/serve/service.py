@@ -17,10 +17,10 @@ import numpy as np
 
 from anybit.collection import Collection, Encoder, Lookup
 from anybit.errors import AnybitError, FormatError
-from anybit.serve.batching import ImageBatcher
 from anybit.serve.client_filter import client_condition, filter_columns
-from anybit.serve.decoding import DecodeLimits, DecodePool
+from anybit.serve.decode_pool import DecodeLimits, DecodePool
 from anybit.serve.errors import ServeError
+from anybit.serve.image_batcher import ImageBatcher
 from anybit.serve.metrics import Metrics
 from anybit.serve.options import ServeOptions
 from anybit.store import Condition

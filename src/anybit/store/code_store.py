@@ -20,7 +20,6 @@ from anybit.store.condition import Condition
 from anybit.store.dataset import Dataset
 from anybit.store.extension import drop_levels, extend_dataset, name_models
 from anybit.store.folders import open_folder
-from anybit.store.merging import tidy_dataset
 from anybit.store.reader import StoreReader
 from anybit.store.reports import CompactReport, UpsertCounts
 from anybit.store.row_types import conformed_rows, plain_rows, wider_columns
@@ -31,6 +30,7 @@ from anybit.store.schema import (
     free_column_name,
     reserved_columns,
 )
+from anybit.store.upkeep import tidy_dataset
 from anybit.types import Int64Array, UInt8Array
 
 __all__ = ["CodeStore"]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from anybit.advice import AdviceOptions
 from anybit.cli import app
-from anybit.collection import AdviceSources, Collection, advising
-from anybit.evaluation import AdviceOptions
+from anybit.collection import AdviceSources, Collection, length_advice
 
 
 def run(*arguments):
@@ -205,8 +205,8 @@ def test_many_training_images_are_sampled(tmp_path, monkeypatch):
     assert trained.exit_code == 0, trained.output
     advice = json.loads(trained.stdout)["advice"]
     assert (advice["n_items"], advice["by"], len(advice["notes"])) == (12, "map", 1)
-    monkeypatch.setattr(advising, "_MOST_IMAGES", 8)
+    monkeypatch.setattr(length_advice, "_MOST_IMAGES", 8)
     encoder = load_encoder(tmp_path / "model", "cpu")
-    fewer = advising.advise_source(open_source(tmp_path / "photos"), encoder)
+    fewer = length_advice.advise_source(open_source(tmp_path / "photos"), encoder)
     assert (fewer.n_items, fewer.n_queries, fewer.is_leave_one_out) == (8, 8, True)
     assert "8 of 12 images" in fewer.notes[1]

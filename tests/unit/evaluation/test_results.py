@@ -3,7 +3,7 @@ import json
 import pytest
 
 from anybit.errors import DataError, OptionError
-from anybit.evaluation import DEFINITIONS, EvaluationOptions, evaluate
+from anybit.evaluation import DEFINITIONS, EvaluationOptions, evaluate, write_evaluation
 
 OPTIONS = EvaluationOptions(at=20, precision_at=(5,), ndcg_at=7, n_threads=1)
 
@@ -14,7 +14,7 @@ def evaluation(make_input):
 
 
 def test_metrics_json_carries_every_definition(evaluation, tmp_path):
-    (path,) = evaluation.save(tmp_path / "new", plots=False)
+    (path,) = write_evaluation(evaluation, tmp_path / "new", plots=False)
     stored = json.loads(path.read_text())
     assert stored["format_version"] == 1
     assert stored["definitions"] == DEFINITIONS
@@ -29,7 +29,9 @@ def test_metrics_json_carries_every_definition(evaluation, tmp_path):
 
 def test_equal_runs_write_equal_files(make_input, tmp_path):
     data = make_input()
-    first, second = (evaluate(data, OPTIONS).save(tmp_path / str(run)) for run in range(2))
+    first, second = (
+        write_evaluation(evaluate(data, OPTIONS), tmp_path / str(run)) for run in range(2)
+    )
     assert len(first) == 7
     for one, two in zip(first, second, strict=True):
         assert one.read_bytes() == two.read_bytes()
@@ -40,7 +42,7 @@ def test_folder_that_cannot_be_written_is_an_error(evaluation, tmp_path):
     with pytest.raises(
         OptionError, match=r"metrics\.json must be writable, got: (File exists|Not a dir)"
     ):
-        evaluation.save(tmp_path / "file", plots=False)
+        write_evaluation(evaluation, tmp_path / "file", plots=False)
 
 
 def test_table_rows_fit_the_columns(evaluation):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from anybit.errors import TimeLimitError
-from anybit.serve.changing import delete_items
 from anybit.serve.errors import ServeError
+from anybit.serve.item_updates import delete_items
 from anybit.serve.schemas import DeletedItems
 
 from .conftest import N_VECTORS, served

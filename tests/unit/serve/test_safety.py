@@ -19,7 +19,7 @@ from PIL import Image
 from anybit.data import Preprocessor
 from anybit.errors import OptionError
 from anybit.serve import ServeOptions, create_app
-from anybit.serve.decoding import DecodeLimits, DecodePool
+from anybit.serve.decode_pool import DecodeLimits, DecodePool
 from anybit.serve.errors import ServeError
 from anybit.serve.limits import RateLimiter
 from anybit.serve.logs import JsonFormatter

@@ -1,7 +1,7 @@
 """Data sets of the papers, one file each, as their authors distribute them."""
 
 from anybit.papers.datasets.dataset import DataSet, join_labels
-from anybit.papers.datasets.opening import dataset_names, expected_files, open_dataset
+from anybit.papers.datasets.open_dataset import dataset_names, expected_files, open_dataset
 from anybit.papers.datasets.pictures import join_sources
 
 __all__ = [

@@ -2,6 +2,6 @@
 
 from anybit.store.folders.base import Checksum, Folder, Hold
 from anybit.store.folders.local import REMOVED_PREFIX, LocalFolder
-from anybit.store.folders.opening import open_folder
+from anybit.store.folders.open_folder import open_folder
 
 __all__ = ["REMOVED_PREFIX", "Checksum", "Folder", "Hold", "LocalFolder", "open_folder"]

@@ -145,7 +145,7 @@ def serve(
                 shared = replace(options, rate_limit=options.rate_limit / settings.n_workers)
                 os.environ[_SETTINGS] = json.dumps([asdict(settings), asdict(shared)])
                 workers: dict[str, Any] = {"factory": True, "workers": settings.n_workers}
-                uvicorn.run("anybit.serve.running:worker_app", **workers, **running)
+                uvicorn.run("anybit.serve.server:worker_app", **workers, **running)
         finally:
             os.environ.pop(_SETTINGS, None)
             os.environ.pop(_METRICS, None)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from anybit.advice import Advice, AdviceInput, AdviceOptions, advise
 from anybit.codes import Codebooks, Codes
 from anybit.collection.add_options import AddOptions
 from anybit.collection.encoder import Encoder
@@ -15,7 +16,6 @@ from anybit.collection.evaluation_input import features_of
 from anybit.collection.migration import Features
 from anybit.data import Labels, Source, open_source
 from anybit.errors import DataError
-from anybit.evaluation import Advice, AdviceInput, AdviceOptions, advise
 from anybit.store import CodeStore
 from anybit.types import Float32Array, Int64Array, ProgressCallback
 

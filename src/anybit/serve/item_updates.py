@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from anybit.collection import Encoder, UsedIdError
 from anybit.errors import DataError, FormatError, OptionError, ReplacedError, TimeLimitError
-from anybit.serve.batching import encode_pixels
 from anybit.serve.client_filter import too_slow
 from anybit.serve.errors import ServeError
+from anybit.serve.image_batcher import encode_pixels
 from anybit.serve.schemas import DeletedItems, NewImage, NewItems, NewVector
 from anybit.serve.service import Service
 from anybit.store import RESERVED_COLUMNS, free_column_name

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from anybit.advice.nearest import are_as_near, nearest_by_features
+from anybit.advice.result import CRITERIA, Advice, Criterion, LengthAdvice, conclude
 from anybit.codes import Codebooks, Codes
 from anybit.errors import DataError, OptionError, ShapeError
-from anybit.evaluation.advice_result import CRITERIA, Advice, Criterion, LengthAdvice, conclude
-from anybit.evaluation.average_precision import map_at
-from anybit.evaluation.nearest import are_as_near, nearest_by_features
-from anybit.evaluation.ranking import LabelMasks
+from anybit.evaluation import LabelMasks, map_at
 from anybit.search import Index, simd_level
 from anybit.types import BoolArray, Float32Array, Int64Array, ProgressCallback
 

@@ -5,34 +5,53 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anybit.evaluation.advice_result import Advice
-from anybit.evaluation.plots import LIGHT, dressed, painted
-from anybit.evaluation.results import write_bytes
+from anybit.advice.result import Advice
+from anybit.evaluation import LIGHT, dressed, painted, write_bytes, write_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["save_advice_plot"]
+__all__ = ["write_advice"]
 
 _RECALL_DASHES = {1: ":", 10: "-", 100: "--"}
 
 
-def save_advice_plot(advice: Advice, folder: Path) -> Path:
-    """Write ``advice.png`` into a folder; return its path.
+def write_advice(advice: Advice, directory: str | Path) -> tuple[Path, ...]:
+    """Write ``advice.json`` and ``advice.png`` into a folder.
+
+    Parameters
+    ----------
+    advice : Advice
+    directory : path
+        Made if missing; files of the same names are replaced.
+
+    Returns
+    -------
+    tuple of Path
+        What was written.
 
     Raises
     ------
+    DataError
+        If the folder cannot be written.
     DependencyError
-        If matplotlib is not installed.
+        If matplotlib is missing; ``advice.json`` has been written by then.
     """
+    folder = Path(directory)
+    written = write_json(folder / "advice.json", advice.to_dict())
+    return written, write_bytes(folder / "advice.png", _drawn(advice))
+
+
+def _drawn(advice: Advice) -> bytes:
+    """Return the picture as a PNG."""
 
     def paint(figure: Figure) -> None:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
         _quality(advice, dressed(upper, LIGHT))
         _times(advice, dressed(lower, LIGHT))
 
-    return write_bytes(folder / "advice.png", painted(paint, "png"))
+    return painted(paint, "png")
 
 
 def _sizes(advice: Advice) -> list[float]:

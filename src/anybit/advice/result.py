@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from anybit.evaluation.results import write_json
 from anybit.types import Metric
 
 __all__ = ["CRITERIA", "Advice", "Criterion", "LengthAdvice", "conclude", "shortest_within"]
@@ -151,33 +149,6 @@ class Advice:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, definitions included."""
         return {"format_version": 1, "definitions": dict(_DEFINITIONS), **asdict(self)}
-
-    def save(self, directory: str | Path) -> tuple[Path, ...]:
-        """Write ``advice.json`` and ``advice.png`` into a folder.
-
-        Parameters
-        ----------
-        directory : path
-            Made if missing; files of the same names are replaced.
-
-        Returns
-        -------
-        tuple of Path
-            What was written.
-
-        Raises
-        ------
-        DataError
-            If the folder cannot be written.
-        DependencyError
-            If matplotlib is missing; ``advice.json`` has been written by then.
-        """
-        folder = Path(directory)
-        written = write_json(folder / "advice.json", self.to_dict())
-        # Imported here: drawing is the only part that needs matplotlib.
-        from anybit.evaluation.advice_plot import save_advice_plot
-
-        return written, save_advice_plot(self, folder)
 
 
 def shortest_within(values: Sequence[float], tolerance: float) -> int:

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from anybit.advice import Advice, AdviceOptions
 from anybit.codes import Codebooks, access_error, codebooks_of, read_model_folder
 from anybit.collection.add_options import AddOptions
-from anybit.collection.advising import AdviceSources, advise_store
 from anybit.collection.conditions import compile_condition
 from anybit.collection.contact_sheet import draw_contact_sheet
 from anybit.collection.description import describe
@@ -22,6 +22,7 @@ from anybit.collection.evaluation_input import gather_input
 from anybit.collection.export import check_export, write_rows
 from anybit.collection.hits import Hits
 from anybit.collection.kept_rows import KeptRows
+from anybit.collection.length_advice import AdviceSources, advise_store
 from anybit.collection.live_index import LiveIndex
 from anybit.collection.lookup import Lookup
 from anybit.collection.manifest import MANIFEST_NAME, are_same_rows, read_manifest
@@ -29,7 +30,7 @@ from anybit.collection.onnx_export import export_onnx
 from anybit.collection.query import query_features
 from anybit.data import Source, open_source
 from anybit.errors import FormatError, ShapeError
-from anybit.evaluation import Advice, AdviceOptions, EvaluationInput
+from anybit.evaluation import EvaluationInput
 from anybit.search import Index, SearchResult
 from anybit.store import CodeStore, Condition, VerifyReport, VersionInfo, open_folder
 from anybit.types import Float32Array, Int64Array, ProgressCallback
@@ -412,7 +413,7 @@ class CollectionReader:
 
         Without a source of queries they are drawn from the items, each left out of its own
         ranking. What is true are the nearest items by features, where all items have them, and
-        class labels, where there are any (see `anybit.evaluation.advise`).
+        class labels, where there are any (see `anybit.advice.advise`).
 
         Parameters
         ----------

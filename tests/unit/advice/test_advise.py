@@ -5,20 +5,14 @@ import json
 import numpy as np
 import pytest
 
+from anybit.advice import AdviceInput, AdviceOptions, LengthAdvice, advise, write_advice
+from anybit.advice import nearest as nearest_module
+from anybit.advice.nearest import nearest_by_features
+from anybit.advice.result import conclude, shortest_within
 from anybit.codes import Codebooks, Codes
 from anybit.data import Labels
 from anybit.errors import DataError, OptionError, ShapeError
-from anybit.evaluation import (
-    AdviceInput,
-    AdviceOptions,
-    EvaluationInput,
-    LengthAdvice,
-    advise,
-    evaluate,
-)
-from anybit.evaluation import nearest as nearest_module
-from anybit.evaluation.advice_result import conclude, shortest_within
-from anybit.evaluation.nearest import nearest_by_features
+from anybit.evaluation import EvaluationInput, evaluate
 
 
 def similarity(query, items, metric):
@@ -267,7 +261,7 @@ def test_sizes_times_and_json(make_data, tmp_path):
     assert all(one.search_ms > 0 for one in advice.lengths)
     assert [row[-1] for row in advice.table_rows()].count("suggested") == 1
     assert len(advice.table_columns()) == len(advice.table_rows()[0])
-    paths = advice.save(tmp_path / "out")
+    paths = write_advice(advice, tmp_path / "out")
     assert [path.name for path in paths] == ["advice.json", "advice.png"]
     stored = json.loads(paths[0].read_text())
     assert stored["suggested_bits"] == advice.suggested_bits

@@ -13,7 +13,7 @@ import pytest
 from anybit.codes import Codebooks
 from anybit.collection.live_index import LiveIndex
 from anybit.errors import FormatError, OptionError
-from anybit.store import CodeStore, LocalFolder, merging
+from anybit.store import CodeStore, LocalFolder, upkeep
 
 N_LEVELS, K = 3, 16
 LIMITS = [(4**level, 1 << 24) for level in range(1, 6)]  # small: fewer additions are needed
@@ -21,7 +21,7 @@ LIMITS = [(4**level, 1 << 24) for level in range(1, 6)]  # small: fewer addition
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    monkeypatch.setattr(merging, "_LIMITS", LIMITS)
+    monkeypatch.setattr(upkeep, "_LIMITS", LIMITS)
     return CodeStore.create(tmp_path / "items.lance", N_LEVELS, K, "model")
 
 
@@ -147,7 +147,7 @@ def test_large_fragments_are_not_written_again(store, monkeypatch):
     put(store, np.arange(5_000))  # more rows than those of the highest level that is merged
     (large,) = store.fragment_states().values()
     with monkeypatch.context() as patch:
-        patch.setattr(merging, "_LIMITS", [(4**level, 1_000) for level in range(1, 6)])
+        patch.setattr(upkeep, "_LIMITS", [(4**level, 1_000) for level in range(1, 6)])
         for number in range(6):
             put(store, 10_000 + np.arange(100) + 1_000 * number)  # about 3 kB each
         assert n_fragments(store) == 7
@@ -170,8 +170,8 @@ def test_a_reader_of_an_earlier_version_is_not_disturbed(store):
 
 
 def test_the_oldest_versions_go_when_there_are_many(store, monkeypatch):
-    monkeypatch.setattr(merging, "MOST_VERSIONS", 20)
-    monkeypatch.setattr(merging, "_MORE_VERSIONS", 5)
+    monkeypatch.setattr(upkeep, "MOST_VERSIONS", 20)
+    monkeypatch.setattr(upkeep, "_MORE_VERSIONS", 5)
     for number in range(35):
         put(store, [number])
         assert len(store.versions()) <= 26
@@ -186,7 +186,7 @@ def test_the_oldest_versions_go_when_there_are_many(store, monkeypatch):
 
 
 def test_records_of_checksums_are_merged(store, monkeypatch):
-    monkeypatch.setattr(merging, "_MOST_RECORDS", 10)
+    monkeypatch.setattr(upkeep, "_MOST_RECORDS", 10)
     for number in range(25):
         put(store, [number])
         names = [one.name for one in (store.path / "_checksums").iterdir()]
@@ -200,8 +200,8 @@ def test_records_of_checksums_are_merged(store, monkeypatch):
 def busy_folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("busy") / "items.lance"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merging, "_LIMITS", LIMITS)
-        patch.setattr(merging, "_MOST_RECORDS", 10)
+        patch.setattr(upkeep, "_LIMITS", LIMITS)
+        patch.setattr(upkeep, "_MOST_RECORDS", 10)
         store = CodeStore.create(path, N_LEVELS, K, "model")
         for number in range(30):
             put(store, [number])
@@ -212,8 +212,8 @@ def busy_folder(tmp_path_factory):
 @pytest.fixture
 def busy(busy_folder, tmp_path, monkeypatch):
     """A store with past records; it has 30 rows, each added by itself."""
-    monkeypatch.setattr(merging, "_LIMITS", LIMITS)
-    monkeypatch.setattr(merging, "_MOST_RECORDS", 10)
+    monkeypatch.setattr(upkeep, "_LIMITS", LIMITS)
+    monkeypatch.setattr(upkeep, "_MOST_RECORDS", 10)
     shutil.copytree(busy_folder, tmp_path / "items.lance")
     return CodeStore.open(tmp_path / "items.lance")
 
@@ -324,7 +324,7 @@ def test_an_addition_is_done_though_merging_fails(store, monkeypatch, caplog, st
         raise OSError("No space left on device")
 
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING, "anybit"):
-        patch.setattr(merging, step, full)
+        patch.setattr(upkeep, step, full)
         for number in range(6):
             put(store, [number])
     assert "small files could not be merged: No space left on device" in caplog.text
