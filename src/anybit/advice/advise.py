@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from anybit.advice.nearest import are_as_near, nearest_by_features
 from anybit.advice.result import CRITERIA, Advice, Criterion, LengthAdvice, conclude
 from anybit.codes import Codebooks, Codes
 from anybit.errors import DataError, OptionError, ShapeError
-from anybit.evaluation import LabelMasks, map_at
+from anybit.evaluation import LabelMasks, are_as_near, map_at, nearest_by_features
 from anybit.search import Index, simd_level
 from anybit.types import BoolArray, Float32Array, Int64Array, ProgressCallback
 

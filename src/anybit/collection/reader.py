@@ -411,9 +411,8 @@ class CollectionReader:
     ) -> Advice:
         """Measure quality, size and search time at every code length, and suggest one.
 
-        Without a source of queries they are drawn from the items, each left out of its own
-        ranking. What is true are the nearest items by features, where all items have them, and
-        class labels, where there are any (see `anybit.advice.advise`).
+        Without a source of queries, items are drawn, each left out of its own ranking. Ground
+        truth are the nearest items by features and class labels; see `anybit.advice.advise`.
 
         Parameters
         ----------

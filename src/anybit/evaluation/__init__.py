@@ -9,6 +9,7 @@ from anybit.evaluation.curves import (
     relevant_recall_at,
 )
 from anybit.evaluation.evaluate import EvaluationInput, evaluate
+from anybit.evaluation.nearest import are_as_near, nearest_by_features
 from anybit.evaluation.options import EvaluationOptions
 from anybit.evaluation.plots import DARK, LIGHT, Theme, dressed, painted, write_evaluation
 from anybit.evaluation.ranking import LabelMasks, rank_positions
@@ -41,6 +42,7 @@ __all__ = [
     "TableRow",
     "Theme",
     "TieInterval",
+    "are_as_near",
     "dressed",
     "evaluate",
     "map_at",
@@ -48,6 +50,7 @@ __all__ = [
     "map_full",
     "map_under_ties",
     "ndcg_at",
+    "nearest_by_features",
     "painted",
     "precision_at",
     "precision_recall_curve",

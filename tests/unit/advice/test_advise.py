@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from anybit.advice import AdviceInput, AdviceOptions, LengthAdvice, advise, write_advice
-from anybit.advice import nearest as nearest_module
-from anybit.advice.nearest import nearest_by_features
 from anybit.advice.result import conclude, shortest_within
 from anybit.codes import Codebooks, Codes
 from anybit.data import Labels
 from anybit.errors import DataError, OptionError, ShapeError
 from anybit.evaluation import EvaluationInput, evaluate
+from anybit.evaluation import nearest as nearest_module
+from anybit.evaluation.nearest import nearest_by_features
 
 
 def similarity(query, items, metric):
