@@ -7,7 +7,6 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -67,8 +66,9 @@ anybit::Metric metric_named(const std::string& name) {
 
 // Points `items` at codes of `n_levels`, after a look at their shape.
 void set_codes(anybit::Items& items, const Planes& planes, int n_levels, int n_codewords) {
-  require(n_levels >= 1 && n_levels <= 256,
-          "n_levels must be from 1 to 256, got " + std::to_string(n_levels) + ".");
+  require(n_levels >= 1 && n_levels <= anybit::kMostLevels,
+          "n_levels must be from 1 to " + std::to_string(anybit::kMostLevels) + ", got " +
+              std::to_string(n_levels) + ".");
   require(n_codewords >= 2 && n_codewords <= 256 && (n_codewords & (n_codewords - 1)) == 0,
           "n_codewords must be a power of two from 2 to 256, got " + std::to_string(n_codewords) +
               ".");
@@ -329,7 +329,4 @@ NB_MODULE(_kernel, module) {
     for (const anybit::SimdLevel& level : simd_levels()) names.push_back(level.name);
     return names;
   }, "Return the instruction sets that this processor can run, fastest first.");
-  module.def("variable", [](const char* name) { return std::getenv(name); },
-             nb::arg("name"), nb::sig("def variable(name: str) -> str | None"),
-             "Return an environment variable, or None: a tenth of the time that Python takes.");
 }

@@ -167,7 +167,7 @@ class Running {
   // Unpacks the codes of an item, and asks for its squared length.
   float sq_norm(std::int64_t i) {
     const PlaneLayout layout = layout_of(items_.n_codewords);
-    std::uint8_t codes[256];
+    std::uint8_t codes[kMostLevels];
     const unsigned mask = (1u << layout.bits) - 1;
     for (int m = 0; m < items_.n_levels; ++m) {
       const int byte = items_.planes[static_cast<std::size_t>(m / layout.levels_per_byte)][i];

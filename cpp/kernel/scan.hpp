@@ -15,6 +15,8 @@
 
 namespace anybit {
 
+constexpr int kMostLevels = 1024;  // of a code
+
 // How codes of K codewords lie in planes of bytes: with up to 16 codewords several levels to a byte,
 // the first in its lowest bits.
 struct PlaneLayout {

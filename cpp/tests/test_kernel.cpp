@@ -278,6 +278,11 @@ int main() {
         }
       }
     }
+    for (const int n_levels : {17, 64, 256, anybit::kMostLevels}) {
+      for (const int n_codewords : {2, 4, 16, 256}) {
+        test_scan(simd, n_levels, n_codewords, 3000, 10, 1, random() % 2, random);
+      }
+    }
     for (const std::int64_t dim : {1, 2, 37, 128}) {
       for (const std::int64_t width : {2, 16, 64, 100, 256}) test_tables(simd, dim, width, random);
     }

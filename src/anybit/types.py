@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "COMPARISONS",
     "METRICS",
     "BoolArray",
+    "Comparison",
     "Float32Array",
     "Int64Array",
     "Metric",
@@ -27,6 +29,12 @@ Metric: TypeAlias = Literal["ip", "l2", "cosine"]
 """How a query is compared with a reconstruction: inner product, squared Euclidean, cosine."""
 
 METRICS: tuple[Metric, ...] = ("ip", "l2", "cosine")
+
+Comparison: TypeAlias = Literal["aqd", "sqd"]
+"""What an item's code is compared with: the query itself (asymmetric quantizer distance), or the
+query's own code (symmetric quantizer distance)."""
+
+COMPARISONS: tuple[Comparison, ...] = ("aqd", "sqd")
 
 ProgressCallback: TypeAlias = Callable[[int, int | None], None]
 """Called with (items done, items in all or None when unknown)."""

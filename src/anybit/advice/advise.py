@@ -218,9 +218,8 @@ class _Task:
         self.queries = np.ascontiguousarray(data.query_features, dtype=np.float32)
         self.own = data.query_positions
         self.index = Index(codebooks, codes)
-        # Subspaces of a product code are no prefixes: only the whole is a code.
-        is_product = codebooks.kind == "product"
-        self.lengths = [codes.bits] if is_product else codebooks.lengths()[: codes.n_levels]
+        step = codes.bits // codes.n_levels
+        self.lengths = [step * one for one in codebooks.prefix_levels(codes.n_levels)]
         self.n_findable = codes.n_items - (self.own is not None)
         self.recall_at = tuple(rank for rank in _RECALL_AT if rank <= self.n_findable)
         self.at = min(options.at, self.n_findable)

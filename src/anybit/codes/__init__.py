@@ -4,7 +4,7 @@ from anybit.codes.assignment import closest, is_cancelled
 from anybit.codes.beam import Beam, BeamRule, CodewordTables, beam_encode, rows_of_a_block
 from anybit.codes.byte_planes import BytePlanes, levels_per_byte
 from anybit.codes.codebooks import Codebooks
-from anybit.codes.codes import Codes, bits_per_level, levels_of_bits
+from anybit.codes.codes import MOST_LEVELS, Codes, bits_per_level, levels_of_bits
 from anybit.codes.encoding import LARGEST_LENGTH
 from anybit.codes.folder import (
     ModelFolder,
@@ -13,12 +13,15 @@ from anybit.codes.folder import (
     read_model_folder,
     write_model_folder,
 )
+from anybit.codes.product_codebooks import ProductCodebooks, SignCodebooks
+from anybit.codes.sequential_codebooks import SharedCodebooks, StackedCodebooks
 from anybit.codes.shared_encoding import SharedEncoder
 from anybit.codes.system_errors import access_error, write_errors
 from anybit.codes.tensors import replace_file
 
 __all__ = [
     "LARGEST_LENGTH",
+    "MOST_LEVELS",
     "Beam",
     "BeamRule",
     "BytePlanes",
@@ -26,7 +29,11 @@ __all__ = [
     "Codes",
     "CodewordTables",
     "ModelFolder",
+    "ProductCodebooks",
+    "SharedCodebooks",
     "SharedEncoder",
+    "SignCodebooks",
+    "StackedCodebooks",
     "access_error",
     "beam_encode",
     "bits_per_level",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anybit.codes.codes import Codes, bits_per_level
+from anybit.codes.codes import MOST_LEVELS, Codes, bits_per_level
 from anybit.errors import DTypeError, OptionError, ShapeError
 from anybit.types import Int64Array, UInt8Array
 
@@ -54,6 +54,8 @@ class BytePlanes:
             got = getattr(self.values, "dtype", type(self.values).__name__)
             raise DTypeError(f"byte planes must be a uint8 array, got {got}.")
         n_planes = -(-self.n_levels * width // 8)
+        if self.n_levels > MOST_LEVELS:
+            raise ShapeError(f"codes must have at most {MOST_LEVELS} levels, got {self.n_levels}.")
         if self.n_levels < 1 or self.values.ndim != 2 or len(self.values) != n_planes:
             raise ShapeError(
                 f"byte planes of {self.n_levels} levels of {self.n_codewords} codewords must have "

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 
-from anybit.codes.assignment import each_times
-from anybit.codes.checks import finite_array
-from anybit.codes.codes import Codes, bits_per_level, levels_of_bits
-from anybit.codes.encoding import fill_planes
+from anybit.codes.checks import checked_vectors, finite_array
+from anybit.codes.codes import MOST_LEVELS, Codes, bits_per_level, levels_of_bits
+from anybit.codes.encoding import BlockEncoder, fill_planes
 from anybit.codes.tensors import read_tensors, write_tensors
 from anybit.errors import DTypeError, FormatError, OptionError, ShapeError
-from anybit.types import METRICS, Float32Array, Metric
+from anybit.types import COMPARISONS, METRICS, Comparison, Float32Array, Metric, UInt8Array
 
-__all__ = ["Codebooks"]
+__all__ = ["Assignment", "Codebooks"]
 
-Kind: TypeAlias = Literal["shared", "stacked", "product"]
 Assignment: TypeAlias = Literal["l2", "cosine"]
 
 # Rows that are decoded at a time.
@@ -27,35 +26,45 @@ _FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
-class Codebooks:
+class Codebooks(ABC):
     """What a trained quantiser knows: the codewords of every level.
 
-    Make one with `shared`, `stacked` or `product`; the constructor itself does not validate.
+    The base of `SharedCodebooks`, `StackedCodebooks`, `ProductCodebooks` and `SignCodebooks`. Make
+    one with `shared`, `stacked`, `product` or `signs`; the constructors do not validate.
 
     Parameters
     ----------
-    kind : {"shared", "stacked", "product"}
-        One codebook with a scale per level (DRQ); a codebook per level, summed (residual and
-        additive quantisers); a codebook per subspace, concatenated (PQ, DQN, OPQ).
     codebooks : ndarray, float32
         ``(K, D)`` when shared, ``(M, K, D)`` when stacked, ``(M, K, D/M)`` when product.
     level_scales : ndarray of shape (M,), float32, or None
-        Factor of the shared codebook at each level; None for the other kinds.
+        Factor of the shared codebook at each level; None for the others.
     offset : ndarray of shape (D,), float32, or None
-        Added to every reconstruction and taken off before encoding.
+        Added to every reconstruction and subtracted before encoding.
     rotation : ndarray of shape (D, D), float32, or None
-        Product kind only: orthogonal; a vector x is quantised as ``x @ rotation``.
+        Product only: orthogonal; a vector x is quantised as ``x @ rotation``.
     metric : {"ip", "l2", "cosine"}
         How a query is compared with a reconstruction.
     assignment : {"l2", "cosine"}
-        How the codeword of a level is chosen: nearest, or of largest cosine (the DRQ authors'
-        code, where a negative scale turns the choice round).
+        How the codeword of a level is chosen: nearest, or of largest cosine with the scaled
+        codewords, as in the DRQ authors' code.
     beam_size : int
         Codes of a vector that are kept at each level when it is encoded; 1 is greedy. Product
         codebooks need none.
     prefix_weights : tuple of float
         Weights of the M - 1 shorter prefixes beside the whole code in that choice, shortest first
         (`beam_encode`); none looks at the whole code alone.
+    comparison : {"aqd", "sqd"}
+        Whether queries are compared as they are or by their own codes, unless a search says
+        otherwise.
+
+    Attributes
+    ----------
+    kind : str
+        Name of the class in files: "shared", "stacked", "product" or "signs".
+    is_sequential : bool
+        Whether the first levels of a code are a code of their own.
+    has_subspaces : bool
+        Whether every level describes dimensions of its own; else levels are summed.
 
     References
     ----------
@@ -63,7 +72,6 @@ class Codebooks:
     section 3 (shared codebook and scales, as reconstructed).
     """
 
-    kind: Kind
     codebooks: Float32Array
     level_scales: Float32Array | None = None
     offset: Float32Array | None = None
@@ -72,6 +80,16 @@ class Codebooks:
     assignment: Assignment = "l2"
     beam_size: int = 1
     prefix_weights: tuple[float, ...] = ()
+    comparison: Comparison = "aqd"
+
+    kind: ClassVar[str]
+    is_sequential: ClassVar[bool]
+    has_subspaces: ClassVar[bool]
+    _classes: ClassVar[dict[str, type[Codebooks]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        if "kind" in vars(cls):
+            Codebooks._classes[cls.kind] = cls
 
     @classmethod
     def shared(
@@ -88,10 +106,8 @@ class Codebooks:
         """One codebook (K, D) reused at every level, times ``level_scales`` (M,)."""
         codebook = finite_array(codebook, "codebook", 2)
         scales = finite_array(level_scales, "level_scales", 1)
-        if len(scales) == 0:
-            raise ShapeError("level_scales must have shape (M,) with M >= 1, got (0,).")
         values = (codebook, scales, offset, None, metric, assignment, beam_size, prefix_weights)
-        return cls("shared", *values)._validated()
+        return cls._classes["shared"](*values)._validated()
 
     @classmethod
     def stacked(
@@ -107,7 +123,7 @@ class Codebooks:
         """Independent codebooks (M, K, D), one a level; the reconstruction is their sum."""
         codebooks = finite_array(codebooks, "codebooks", 3)
         values = (codebooks, None, offset, None, metric, assignment, beam_size, prefix_weights)
-        return cls("stacked", *values)._validated()
+        return cls._classes["stacked"](*values)._validated()
 
     @classmethod
     def product(
@@ -119,33 +135,45 @@ class Codebooks:
         metric: Metric = "ip",
     ) -> Codebooks:
         """Codebooks (M, K, D/M) of consecutive subspaces, after an optional rotation (D, D)."""
-        codebooks = finite_array(codebooks, "codebooks", 3)
+        values = finite_array(codebooks, "codebooks", 3)
         if rotation is not None:
             rotation = finite_array(rotation, "rotation", 2)
-        return cls("product", codebooks, None, offset, rotation, metric, "l2")._validated()
+        made = cls._classes["product"](values, offset=offset, rotation=rotation, metric=metric)
+        return made._validated()
 
-    def _validated(self) -> Codebooks:
+    @classmethod
+    def signs(
+        cls, n_bits: int, *, metric: Metric = "ip", comparison: Comparison = "sqd"
+    ) -> Codebooks:
+        """One bit for the sign of each dimension: codes of a hash method.
+
+        Bit m is 1 and stands for +1 where ``x[m] >= 0``; otherwise it is 0 and stands for -1. Under
+        "sqd" the inner product is exactly ``n_bits - 2 h``, h the Hamming distance.
+        """
+        if not 1 <= n_bits <= MOST_LEVELS:
+            raise OptionError(f"n_bits must be from 1 to {MOST_LEVELS}, got {n_bits}.")
+        values = np.tile(np.array([[-1], [1]], dtype=np.float32), (n_bits, 1, 1))  # (M, 2, 1)
+        made = cls._classes["signs"](values, metric=metric, comparison=comparison)
+        return made._validated()
+
+    def compared_by(self, comparison: Comparison) -> Self:
+        """Return the same codebooks with another default comparison of queries and items."""
+        return replace(self, comparison=comparison)._validated()
+
+    def _validated(self) -> Self:
+        if not 1 <= self.n_levels <= MOST_LEVELS:
+            name = "codebooks" if self.level_scales is None else "level_scales"
+            raise ShapeError(f"{name} must have 1 to {MOST_LEVELS} levels, got {self.n_levels}.")
         bits_per_level(self.n_codewords)
         if self.codebooks.size == 0:
             raise ShapeError(f"codebooks must not be empty, got {self.codebooks.shape}.")
         if self.metric not in METRICS:
             raise OptionError(f"metric must be one of {', '.join(METRICS)}, got {self.metric!r}.")
-        if self.assignment not in ("l2", "cosine"):
-            raise OptionError(f"assignment must be l2 or cosine, got {self.assignment!r}.")
-        is_beam = self.beam_size > 1
-        weights = self.prefix_weights
-        is_fit = all(0 <= one < np.inf for one in weights)
-        if self.beam_size < 1 or not is_fit or len(weights) not in (0, self.n_levels - 1):
+        if self.comparison not in COMPARISONS:
             raise OptionError(
-                f"beam_size must be at least 1 and prefix_weights none or {self.n_levels - 1} "
-                f"numbers >= 0, got {self.beam_size} and {weights}."
+                f"comparison must be one of {', '.join(COMPARISONS)}, got {self.comparison!r}."
             )
-        if is_beam and self.assignment == "cosine":
-            raise OptionError("a beam needs the assignment l2, got cosine. Use beam_size=1.")
-        if self.rotation is not None and self.rotation.shape != (self.dim, self.dim):
-            raise ShapeError(
-                f"rotation must have shape ({self.dim}, {self.dim}), got {self.rotation.shape}."
-            )
+        self._check()
         if self.offset is None:
             return self
         offset = finite_array(self.offset, "offset", 1)
@@ -153,10 +181,14 @@ class Codebooks:
             raise ShapeError(f"offset must have shape ({self.dim},), got {offset.shape}.")
         return replace(self, offset=offset)
 
+    @abstractmethod
+    def _check(self) -> None:
+        """Raise where the parts that only this kind has do not fit."""
+
     @property
     def n_levels(self) -> int:
         """Number of levels M (of subspaces when product)."""
-        return len(self.codebooks) if self.level_scales is None else len(self.level_scales)
+        return len(self.codebooks)
 
     @property
     def n_codewords(self) -> int:
@@ -166,62 +198,60 @@ class Codebooks:
     @property
     def dim(self) -> int:
         """Dimension D of the vectors."""
-        width = int(self.codebooks.shape[-1])
-        return width * self.n_levels if self.kind == "product" else width
+        return int(self.codebooks.shape[-1])
 
     @property
     def bits(self) -> int:
         """Bits of a full-length code."""
         return self.n_levels * bits_per_level(self.n_codewords)
 
+    def prefix_levels(self, n_levels: int | None = None) -> range:
+        """Return the numbers of levels that codes of `n_levels` (all of them) can be cut to."""
+        longest = self.n_levels if n_levels is None else n_levels
+        return range(1 if self.is_sequential else longest, longest + 1)
+
     def lengths(self) -> list[int]:
         """Return every code length in bits that a code can be cut to, shortest first."""
-        shortest = self.n_levels if self.kind == "product" else 1
         step = bits_per_level(self.n_codewords)
-        return [step * level for level in range(shortest, self.n_levels + 1)]
+        return [step * n_levels for n_levels in self.prefix_levels()]
 
     def n_levels_of(self, bits: int) -> int:
         """Return the number of levels that `bits` bits take, or raise OptionError."""
         return levels_of_bits(bits, self.n_codewords, self.n_levels)
 
+    @abstractmethod
+    def codewords(self, level: int) -> Float32Array:
+        """Return the codewords of a level, scale applied: (K, D), or (K, D/M) when product."""
+
+    @abstractmethod
+    def blocks(self) -> Float32Array:
+        """Return the distinct codebooks (B, K, d): one when shared, else one a level."""
+
+    @abstractmethod
+    def level_codebooks(self) -> Float32Array:
+        """Return the codewords of all levels, scales applied: (M, K, D), product: (M, K, D/M)."""
+
+    @abstractmethod
     def dense(self) -> Float32Array:
         """Return full-dimensional codewords with scales applied, (M, K, D) float32.
 
         The reconstruction of any kind is ``offset + sum_m dense[m, code[m]]``.
         """
-        if self.kind == "stacked":
-            return self.codebooks
-        if self.level_scales is not None:
-            return self.level_scales[:, None, None] * self.codebooks  # (M, K, D)
-        width = self.codebooks.shape[2]
-        full = np.zeros((self.n_levels, self.n_codewords, self.dim), dtype=np.float32)
-        for level, codebook in enumerate(self.codebooks):
-            full[level, :, level * width : (level + 1) * width] = codebook
-        if self.rotation is None:
-            return full
-        return np.asarray(full @ self.rotation.T, dtype=np.float32)  # (M, K, D)
 
-    def cut(self, bits: int) -> Codebooks:
+    @abstractmethod
+    def folded(self) -> Codebooks:
+        """Return codebooks of the same reconstructions, with neither offset nor level scales."""
+
+    def cut(self, bits: int) -> Self:
         """Return the codebooks of the first levels that make `bits` bits.
 
-        Raises
-        ------
-        OptionError
-            If `bits` does not fit, or the kind is product (its subspaces are no prefixes).
+        Raises OptionError if `bits` does not fit, or the levels are subspaces.
         """
-        n_levels = self.n_levels_of(bits)
-        if n_levels == self.n_levels:
-            return self
-        if self.kind != "product":
-            shorter = replace(self, prefix_weights=self.prefix_weights[: n_levels - 1])
-        if self.level_scales is not None:
-            return replace(shorter, level_scales=self.level_scales[:n_levels])
-        if self.kind == "product":
-            raise OptionError(
-                f"product codes cannot be cut: all {self.bits} bits are needed, got bits={bits}. "
-                "Train a shared or stacked quantiser for several lengths."
-            )
-        return replace(shorter, codebooks=self.codebooks[:n_levels])
+        return self.cut_levels(self.n_levels_of(bits))
+
+    @abstractmethod
+    def cut_levels(self, n_levels: int) -> Self:
+        """Return the codebooks of the first `n_levels` levels; raises as `cut` does."""
 
     def lut(self, queries: Float32Array, n_levels: int | None = None) -> Float32Array:
         """Compute the inner product of each query with each codeword.
@@ -245,25 +275,17 @@ class Codebooks:
 
         Notes
         -----
-        The shared kind needs one (Q, K) product for all levels; the scales multiply it. A query's
+        Shared codebooks need one (Q, K) product for all levels; the scales multiply it. A query's
         table does not depend on the queries beside it: each is multiplied by itself, because a
         product of matrices rounds differently with the number of its rows.
         """
-        levels = self.n_levels if n_levels is None else n_levels
-        if not 1 <= levels <= self.n_levels:
-            raise OptionError(f"n_levels must be from 1 to {self.n_levels}, got {levels}.")
-        queries = self._vectors(queries, "queries")
-        if self.level_scales is not None:
-            table = each_times(self.codebooks, queries)  # (Q, K)
-            return table[:, None, :] * self.level_scales[:levels, None]  # (Q, L, K)
-        if self.kind == "product":
-            if self.rotation is not None:
-                queries = each_times(self.rotation.T, queries)
-            parts = queries.reshape(len(queries), self.n_levels, -1)  # (Q, M, D/M)
-            return each_times(self.codebooks[:levels], parts[:, :levels])  # (Q, L, K)
-        flat = self.codebooks[:levels].reshape(levels * self.n_codewords, self.dim)
-        table = each_times(flat, queries)
-        return table.reshape(len(queries), levels, self.n_codewords)  # (Q, L, K)
+        return self._lut(
+            checked_vectors(queries, self.dim, "queries"), self._checked_levels(n_levels)
+        )
+
+    @abstractmethod
+    def _lut(self, queries: Float32Array, n_levels: int) -> Float32Array:
+        """Return the tables (Q, L, K) of checked queries."""
 
     def encode(self, vectors: Float32Array, n_levels: int | None = None) -> Codes:
         """Encode vectors level by level on what the levels before left over.
@@ -287,14 +309,12 @@ class Codebooks:
         DataError
             If a vector holds NaN or infinity.
         """
-        levels = self.n_levels if n_levels is None else n_levels
-        if not 1 <= levels <= self.n_levels:
-            raise OptionError(f"n_levels must be from 1 to {self.n_levels}, got {levels}.")
-        vectors = self._vectors(vectors, "vectors")
+        levels = self._checked_levels(n_levels)
+        vectors = checked_vectors(vectors, self.dim, "vectors")
         # A beam decides about all levels together.
         n_needed = self.n_levels if self.beam_size > 1 else levels
         planes = np.empty((n_needed, len(vectors)), dtype=np.uint8)
-        fill_planes(self, vectors, planes)
+        self._fill(vectors, planes, 0)
         return Codes(planes[:levels], self.n_codewords)
 
     def encode_further(self, vectors: Float32Array, codes: Codes) -> Codes:
@@ -316,27 +336,18 @@ class Codebooks:
         ShapeError
             If vectors and codes do not fit together or to the codebooks.
         OptionError
-            If the codebooks are of a product quantiser, whose levels do not follow on each other.
+            If the levels are subspaces, which do not follow on each other.
         """
-        if self.kind == "product":
-            raise OptionError("codes of a product quantiser have no further levels.")
-        vectors = self._vectors(vectors, "vectors")
-        n_first = codes.n_levels
-        if codes.n_items != len(vectors) or n_first >= self.n_levels:
-            raise ShapeError(
-                f"codes must be of {len(vectors)} items and fewer than {self.n_levels} levels, "
-                f"got {codes.n_items} of {n_first}."
-            )
-        planes = np.empty((self.n_levels, len(vectors)), dtype=np.uint8)
-        planes[:n_first] = codes.planes
-        fill_planes(self, vectors, planes, n_first)
-        return Codes(planes[n_first:], self.n_codewords)
+        raise OptionError(f"codes of a {self.kind} quantiser have no further levels.")
 
-    def codewords(self, level: int) -> Float32Array:
-        """Return the codewords of a level, scale applied: (K, D), or (K, D/M) when product."""
-        if self.level_scales is not None:
-            return np.asarray(self.level_scales[level] * self.codebooks)
-        return np.asarray(self.codebooks[level])
+    def _fill(self, vectors: Float32Array, planes: UInt8Array, n_given: int) -> None:
+        """Encode checked vectors (N, D) into planes (L, N), of which the first are given."""
+        encode, limit = self._block_encoder(n_given)
+        fill_planes(vectors, planes, encode, self.offset, limit)
+
+    @abstractmethod
+    def _block_encoder(self, n_given: int) -> tuple[BlockEncoder, float]:
+        """Return what encodes after `n_given` levels, and the largest value that it can take."""
 
     def decode(self, codes: Codes) -> Float32Array:
         """Return the reconstructions of codes (or of prefix codes), (N, D) float32.
@@ -347,19 +358,14 @@ class Codebooks:
             If the codes have more levels than the codebooks, or another K.
         """
         self._check_codes(codes)
-        total = np.zeros((codes.n_items, self.dim), dtype=np.float32)
-        if self.kind == "product":
-            width = self.codebooks.shape[2]
-            for level, plane in enumerate(codes.planes):
-                total[:, level * width : (level + 1) * width] = self.codebooks[level][plane]
-            if self.rotation is not None:
-                total = total @ self.rotation.T
-        else:
-            for level, plane in enumerate(codes.planes):
-                total += self.codewords(level)[plane]
+        total = self._decoded(codes)
         if self.offset is not None:
             total += self.offset
         return total
+
+    @abstractmethod
+    def _decoded(self, codes: Codes) -> Float32Array:
+        """Return reconstructions (N, D) without the offset."""
 
     def sq_norms(self, codes: Codes) -> Float32Array:
         """Return the squared lengths of the reconstructions, (N,) float32, in blocks."""
@@ -378,16 +384,11 @@ class Codebooks:
                 f"got {codes.n_levels} levels of {codes.n_codewords}."
             )
 
-    def _vectors(self, vectors: Float32Array, name: str) -> Float32Array:
-        vectors = np.asarray(vectors)
-        if vectors.ndim != 2 or vectors.shape[1] != self.dim:
-            raise ShapeError(
-                f"{name} must have shape (N, {self.dim}), got {vectors.shape}. "
-                "Use vectors of the model that these codebooks belong to."
-            )
-        if vectors.dtype.kind not in "fiu":
-            raise DTypeError(f"{name} must be numbers, got {vectors.dtype}.")
-        return np.asarray(vectors, dtype=np.float32)
+    def _checked_levels(self, n_levels: int | None) -> int:
+        levels = self.n_levels if n_levels is None else n_levels
+        if not 1 <= levels <= self.n_levels:
+            raise OptionError(f"n_levels must be from 1 to {self.n_levels}, got {levels}.")
+        return levels
 
     def to_tensors(self) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
         """Return the arrays by name, and the plain settings, to be stored."""
@@ -399,6 +400,9 @@ class Codebooks:
         if self.beam_size > 1:
             weights = list(self.prefix_weights)
             settings |= {"beam_size": self.beam_size, "prefix_weights": weights}
+        # The default is left out: earlier releases did not write it, and fingerprints must stay.
+        if self.comparison != "aqd":
+            settings["comparison"] = self.comparison
         return tensors, settings
 
     @classmethod
@@ -407,22 +411,21 @@ class Codebooks:
     ) -> Codebooks:
         """Undo `to_tensors`; raise FormatError where something is missing or does not fit."""
         try:
-            kind, codebooks = settings["kind"], tensors["codebooks"]
-            common = {"offset": tensors.get("offset"), "metric": settings["metric"]}
-            choice = {
-                "assignment": settings.get("assignment", "l2"),
-                "beam_size": settings.get("beam_size", 1),
-                "prefix_weights": tuple(settings.get("prefix_weights", ())),
-            }
-            if kind == "shared":
-                return cls.shared(codebooks, tensors["level_scales"], **choice, **common)
-            if kind == "stacked":
-                return cls.stacked(codebooks, **choice, **common)
-            if kind == "product":
-                return cls.product(codebooks, rotation=tensors.get("rotation"), **common)
+            kind = settings["kind"]
+            if kind not in cls._classes:
+                names = ", ".join(sorted(cls._classes))
+                raise FormatError(f"codebooks kind must be one of {names}, got {kind!r}.")
+            made = cls._classes[kind]._from_parts(tensors, settings)
+            return made.compared_by(settings.get("comparison", "aqd"))
         except (KeyError, ShapeError, OptionError, DTypeError) as cause:
             raise FormatError(f"stored codebooks do not fit together: {cause}") from cause
-        raise FormatError(f"codebooks kind must be shared, stacked or product, got {kind!r}.")
+
+    @classmethod
+    @abstractmethod
+    def _from_parts(
+        cls, tensors: dict[str, np.ndarray[Any, Any]], settings: dict[str, Any]
+    ) -> Codebooks:
+        """Make codebooks of this kind from what `to_tensors` has returned."""
 
     def save(self, path: str | Path) -> None:
         """Write the codebooks to one safetensors file, atomically."""

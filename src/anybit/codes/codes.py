@@ -9,7 +9,12 @@ import numpy as np
 from anybit.errors import DTypeError, OptionError, ShapeError
 from anybit.types import Int64Array, UInt8Array
 
-__all__ = ["Codes", "bits_per_level", "levels_of_bits"]
+__all__ = ["MOST_LEVELS", "Codes", "bits_per_level", "levels_of_bits"]
+
+# Levels of a code, at most; the search kernel has the same limit.
+MOST_LEVELS = 1024
+# More code lengths than these are not listed one by one.
+_MANY_LENGTHS = 32
 
 
 def bits_per_level(n_codewords: int) -> int:
@@ -42,8 +47,10 @@ def levels_of_bits(bits: int, n_codewords: int, n_levels: int) -> int:
     """Return how many levels make a code of `bits` bits, or raise OptionError."""
     step = bits_per_level(n_codewords)
     if bits <= 0 or bits % step or bits // step > n_levels:
-        lengths = ", ".join(str(step * (level + 1)) for level in range(n_levels))
-        raise OptionError(f"bits must be one of {lengths}, got {bits}.")
+        lengths = [str(step * (level + 1)) for level in range(n_levels)]
+        if n_levels > _MANY_LENGTHS:
+            lengths[2:-1] = ["..."]
+        raise OptionError(f"bits must be one of {', '.join(lengths)}, got {bits}.")
     return bits // step
 
 
@@ -61,7 +68,7 @@ class Codes:
     Raises
     ------
     ShapeError
-        If `planes` is not two-dimensional or has no level.
+        If `planes` is not two-dimensional, or has no level or more than 1,024.
     DTypeError
         If `planes` is not uint8.
     OptionError
@@ -89,6 +96,11 @@ class Codes:
             raise ShapeError(
                 "code planes must have shape (M, N) with at least one level, "
                 f"got {self.planes.shape}. For rows (N, M) use Codes.from_rows."
+            )
+        if len(self.planes) > MOST_LEVELS:
+            raise ShapeError(
+                f"codes must have at most {MOST_LEVELS} levels, got {len(self.planes)}. "
+                "Use more codewords and fewer levels."
             )
         if self.n_codewords < 256 and self.planes.size and self.planes.max() >= self.n_codewords:
             raise OptionError(

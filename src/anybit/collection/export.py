@@ -95,14 +95,14 @@ def write_arrays(
         If `target` exists or cannot be written.
     """
     arrays: dict[str, Any] = {
-        "codebooks": codebooks.codebooks if codebooks.kind == "product" else codebooks.dense(),
+        "codebooks": codebooks.level_codebooks(),
         "offset": codebooks.offset,  # (D,)
         "rotation": codebooks.rotation,  # (D, D)
         "ids": ids,
         "codes": None if codes is None else codes.rows(),  # (N, M)
     }
     facts = {
-        "kind": "product" if codebooks.kind == "product" else "sum",
+        "kind": "product" if codebooks.has_subspaces else "sum",
         "metric": codebooks.metric,
         "assignment": codebooks.assignment,
         "n_items": 0 if codes is None else codes.n_items,

@@ -30,7 +30,7 @@ class _ImportedModel:
     def save_pretrained(self, path: str | Path) -> str:
         """Write the model folder; return its fingerprint."""
         method = "rq"
-        if self.codebooks.kind == "product":
+        if self.codebooks.has_subspaces:
             method = "pq" if self.codebooks.rotation is None else "opq"
         config = {"method": method, "backbone": {"name": "none"}, "class_names": None}
         folder = ModelFolder(config, {}, None, self.summary)

@@ -102,8 +102,9 @@ def faiss_index(
         )
     if codes is not None and codes.n_levels < codebooks.n_levels:
         codebooks = codebooks.cut(codes.bits)
-    codebooks = _folded(codebooks)
-    inner = _product(faiss, codebooks) if codebooks.kind == "product" else _sum(faiss, codebooks)
+    codebooks = codebooks.folded()
+    make = _product if codebooks.has_subspaces else _sum
+    inner = make(faiss, codebooks)
     index, wrapped = inner, []
     if codebooks.rotation is not None:
         index = faiss.IndexPreTransform(_transform(faiss, codebooks.rotation), inner)
@@ -119,21 +120,6 @@ def faiss_index(
         faiss.copy_array_to_vector(np.ascontiguousarray(ids, dtype=np.int64), index.id_map)
         index.construct_rev_map()
     return index
-
-
-def _folded(codebooks: Codebooks) -> Codebooks:
-    """Return stacked or product codebooks of the same reconstructions, without scales or offset."""
-    offset, metric = codebooks.offset, codebooks.metric
-    if codebooks.kind == "product":
-        values, rotation = codebooks.codebooks, codebooks.rotation
-        if offset is not None:
-            turned = offset if rotation is None else offset @ rotation  # (D,)
-            values = values + turned.reshape(codebooks.n_levels, 1, -1)
-        return Codebooks.product(values, rotation=rotation, metric=metric)
-    values = codebooks.dense().copy()  # (M, K, D)
-    if offset is not None:
-        values[0] += offset
-    return Codebooks.stacked(values, metric=metric)
 
 
 def _product(faiss: Any, codebooks: Codebooks) -> Any:
@@ -177,7 +163,7 @@ def _packed(codebooks: Codebooks, codes: Codes) -> UInt8Array:
     """
     width = bits_per_level(codes.n_codewords)
     fields = [(plane, width) for plane in codes.planes]
-    if codebooks.metric == "l2" and codebooks.kind != "product":
+    if codebooks.metric == "l2" and not codebooks.has_subspaces:
         norms = codebooks.sq_norms(codes).astype("<f4")[:, None].view(np.uint8)  # (N, 4)
         fields += [(norms[:, byte], 8) for byte in range(_NORM_BYTES)]
     n_bits = sum(width for _, width in fields)

@@ -54,27 +54,19 @@ class MigrateReport:
 
 def are_prefix(old: Codebooks, new: Codebooks) -> bool:
     """Tell whether codes of `old` are the first levels of codes of `new`, for the same features."""
-    if old.kind != new.kind or old.kind == "product" or new.n_levels <= old.n_levels:
+    if type(old) is not type(new) or not old.is_sequential or new.n_levels <= old.n_levels:
         return False
     if (old.n_codewords, old.dim, old.metric) != (new.n_codewords, new.dim, new.metric):
         return False
-    ours, theirs = _first_values(old, old.n_levels), _first_values(new, old.n_levels)
-    return all(map(_are_same, ours, theirs))
+    first = new.cut_levels(old.n_levels)
+    names = ("codebooks", "level_scales", "offset")
+    return all(_are_same(getattr(old, name), getattr(first, name)) for name in names)
 
 
 def _are_same(one: Float32Array | None, other: Float32Array | None) -> bool:
     if one is None or other is None:
         return one is other
     return np.array_equal(one, other)
-
-
-def _first_values(
-    codebooks: Codebooks, n_levels: int
-) -> tuple[Float32Array | None, Float32Array | None, Float32Array | None]:
-    scales = codebooks.level_scales
-    if scales is not None:
-        return codebooks.codebooks, scales[:n_levels], codebooks.offset
-    return codebooks.codebooks[:n_levels], None, codebooks.offset
 
 
 class _StoredImages(ImageSource):

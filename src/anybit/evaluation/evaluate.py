@@ -225,9 +225,7 @@ def _prepare(data: EvaluationInput, options: EvaluationOptions) -> tuple[_Task, 
         precision_at=ranks,
     )
     if options.bits is None:
-        # Subspaces of a product code are no prefixes: there is one length.
-        shortest = codes.n_levels if data.codebooks.kind == "product" else 1
-        levels = tuple(range(shortest, codes.n_levels + 1))
+        levels = tuple(data.codebooks.prefix_levels(codes.n_levels))
     else:
         levels = tuple(sorted({codes.cut(bits).n_levels for bits in options.bits}))
     queries = np.ascontiguousarray(data.query_features, dtype=np.float32)

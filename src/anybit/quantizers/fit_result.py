@@ -113,7 +113,7 @@ def _idle_levels(
     """Return the levels that carry no information, and what a person should know of them."""
     n_levels, n_codewords = codebooks.n_levels, codebooks.n_codewords
     idle = set(np.flatnonzero(report.perplexities <= 1).tolist())
-    if codebooks.kind == "product":
+    if codebooks.has_subspaces:
         if not idle:
             return idle, []
         return idle, [

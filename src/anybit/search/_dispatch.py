@@ -41,9 +41,6 @@ _kernel = _loaded()
 
 _LEVELS = (*(_kernel.simd_levels() if _kernel is not None else ()), NUMPY)
 
-# Asked at every search, so that the quick way counts.
-_variable = os.environ.get if _kernel is None else _kernel.variable
-
 
 def simd_levels() -> list[str]:
     """Return what can scan here, fastest first; the last is always ``numpy``."""
@@ -58,7 +55,7 @@ def simd_level() -> str:
     OptionError
         If this processor cannot run the named one.
     """
-    named = _variable("ANYBIT_SIMD") or _LEVELS[0]
+    named = os.environ.get("ANYBIT_SIMD") or _LEVELS[0]
     if named not in _LEVELS:
         raise OptionError(f"ANYBIT_SIMD must be one of {', '.join(_LEVELS)} here, got {named}.")
     return named

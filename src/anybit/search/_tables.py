@@ -38,14 +38,12 @@ class TableMaker:
     @classmethod
     def of(cls, codebooks: Codebooks) -> TableMaker:
         """Turn codebooks of any kind."""
-        values = codebooks.codebooks
-        values = values[None] if codebooks.kind == "shared" else values  # (B, K, d)
         rotation = codebooks.rotation
         return cls(
-            np.ascontiguousarray(values.transpose(0, 2, 1)),
+            np.ascontiguousarray(codebooks.blocks().transpose(0, 2, 1)),
             codebooks.level_scales,
             None if rotation is None else np.ascontiguousarray(rotation)[None],
-            codebooks.kind == "product",
+            codebooks.has_subspaces,
         )
 
     def tables(self, queries: Float32Array, n_levels: int) -> Float32Array:

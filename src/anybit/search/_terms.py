@@ -43,10 +43,9 @@ class NormMaker:
     """
 
     def __init__(self, codebooks: Codebooks) -> None:
-        values = codebooks.codebooks
-        self.words = np.ascontiguousarray(values[None] if values.ndim == 2 else values)  # (B, K, d)
+        self.words = np.ascontiguousarray(codebooks.blocks())  # (B, K, d)
         self.level_scales = codebooks.level_scales
-        self.is_product = codebooks.kind == "product"
+        self.is_product = codebooks.has_subspaces
         self.offset = codebooks.offset  # (D,)
         if self.offset is not None and codebooks.rotation is not None:
             # A rotation changes no length: the offset is turned back instead of every item.

@@ -214,9 +214,7 @@ class Index:
             return self._searchers[n_levels]
 
     def _new_searcher(self, planes: BytePlanes) -> Searcher:
-        if self.codebooks.kind == "product":
-            # Subspaces are no prefixes: this raises unless all of them are asked for.
-            self.codebooks.cut(planes.bits)
+        self.codebooks.cut(planes.bits)  # raises where these levels are no code of their own
         bins = None if self.metric == "ip" else norm_bins(self.metric, self._norms.sq_norms(planes))
         offset, norms = self.codebooks.offset, self._norms
         return Searcher(Ranking(self._maker, offset, self.metric, planes, norms, bins, self._ids))

@@ -71,6 +71,20 @@ def test_cosine_assignment_looks_at_directions():
     assert cosine.encode(vector).planes[0, 0] == 1
 
 
+def test_cosine_assignment_looks_at_scaled_codewords():
+    # The authors' code scales first, so that a negative scale chooses the opposite direction.
+    codebook = np.array([[0.5, 0], [-0.5, 0.01]], dtype=np.float32)
+    scales = np.array([1, -0.5], dtype=np.float32)
+    codebooks = Codebooks.shared(codebook, scales, assignment="cosine")
+    vector = np.array([[1, 0]], dtype=np.float32)
+    codes = codebooks.encode(vector)
+    np.testing.assert_array_equal(codes.rows(), [[0, 1]])
+    residual = vector - codebooks.decode(codes)
+    np.testing.assert_allclose((residual**2).sum(), 0.0625, rtol=1e-3)  # .25^2, and .005^2
+    given = codebooks.encode_further(vector, codes.cut_levels(1))
+    np.testing.assert_array_equal(given.planes, [[1]])
+
+
 @pytest.mark.parametrize("kind", ["product", "rotated"])
 def test_product_takes_the_nearest_codeword_of_each_subspace(kind):
     codebooks = make(kind)
@@ -156,7 +170,7 @@ def test_wrong_codebooks_are_refused():
     ones, scales = np.ones((4, 2)), np.ones(2)
     with pytest.raises(ShapeError, match="codebook must have 2 dimensions"):
         Codebooks.shared(ones[0], scales)
-    with pytest.raises(ShapeError, match="M >= 1"):
+    with pytest.raises(ShapeError, match="level_scales must have 1 to 1024 levels, got 0"):
         Codebooks.shared(ones, scales[:0])
     with pytest.raises(OptionError, match="power of two"):
         Codebooks.shared(ones[:3], scales)

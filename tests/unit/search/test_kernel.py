@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 
-from anybit.codes import BytePlanes, Codebooks, Codes
+from anybit.codes import MOST_LEVELS, BytePlanes, Codebooks, Codes
 from anybit.errors import DataError, OptionError
 from anybit.search import Index, _dispatch, _reference
 from anybit.search._dispatch import NUMPY, Searcher, simd_level, simd_levels
@@ -105,6 +105,27 @@ def test_every_path_equals_the_twin_to_the_bit(seed):
             ids=np.sort(rng.choice(10 * n_items, n_items, replace=False)),
         )
         assert_same(ranking, queries, int(rng.integers(1, min(n_allowed, 300) + 1)), allowed)
+
+
+@needs_kernel
+@pytest.mark.parametrize("n_codewords", [2, 4, 16, 256])
+@pytest.mark.parametrize("n_levels", [1, 16, 17, 64, 256])
+def test_every_path_equals_the_twin_at_many_levels(rng, n_levels, n_codewords):
+    for metric in ("ip", "l2", "cosine"):
+        ranking, queries = ranking_of(
+            random_tables(rng, 3, n_levels, n_codewords),
+            rng.integers(0, n_codewords, (n_levels, 2000)).astype(np.uint8),
+            metric=metric,
+            constants=rng.standard_normal(3).astype(np.float32),
+        )
+        assert_same(ranking, queries, 20)
+
+
+@needs_kernel
+def test_longest_codes_equal_the_twin(rng):
+    planes = rng.integers(0, 2, (MOST_LEVELS, 300)).astype(np.uint8)
+    ranking, queries = ranking_of(random_tables(rng, 2, MOST_LEVELS, 2), planes, metric="cosine")
+    assert_same(ranking, queries, 300)
 
 
 @needs_kernel
