@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["artefact_facts", "artefact_text"]
 
-_RECIPES = ("cpu", "full", "modern")
+_RECIPES = ("cpu", "full", "modern", "paper")
 
 
 def artefact_facts(name: str) -> dict[str, Any]:

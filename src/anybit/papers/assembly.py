@@ -23,6 +23,7 @@ from anybit.papers.results.seeded import Seeded
 from anybit.papers.runs.configurations import Configuration
 from anybit.papers.runs.item_sample import SAMPLE_NOTE, ItemSample
 from anybit.papers.runs.run import Run
+from anybit.training import IMAGE_METHODS
 
 __all__ = ["Assembly", "Found", "assembled"]
 
@@ -134,6 +135,7 @@ def assembled(parts: Assembly) -> ArtefactResult:
         training=_costs(parts),
         notes=(
             *_NOTES,
+            *_label_vector_notes(parts),
             *(_HELD_BACK_NOTES if parts.is_held_back else rule.notes),
             *(note for table in tables for note in table.notes),
             *_drawn_notes(wanted),
@@ -143,6 +145,24 @@ def assembled(parts: Assembly) -> ArtefactResult:
         machine=told["machine"],
         versions=told["versions"],
         recipe=asdict(first.run.recipe),
+    )
+
+
+def _label_vector_notes(parts: Assembly) -> tuple[str, ...]:
+    """Return which vectors stand for the classes in L_A, for the methods that have it."""
+    titles = [
+        method.title for method in parts.methods if IMAGE_METHODS[method.method].takes_label_vectors
+    ]
+    if not titles:
+        return ()
+    described = [one.result["run"] for one in parts.found if not one.run.has_unseen]
+    sums = {run["label_vectors_sha256"] for run in described} - {None}
+    who = f"Class vectors in L_A of {', '.join(titles)}"
+    if not sums:
+        return (f"{who}: orthogonal, no word vectors were given; the paper takes word2vec.",)
+    return (
+        f"{who}: the file given as --label-vectors, SHA-256 {', '.join(sorted(sums))}; the models "
+        "of unseen classes take orthogonal vectors.",
     )
 
 

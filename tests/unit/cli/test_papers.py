@@ -56,7 +56,7 @@ def test_show_tells_everything_of_each_artefact(name):
         assert rule["checksum"] == own.checksum
         assert rule["checksum"] in shown.stdout
         assert rule["files"].splitlines()[0] in shown.stdout
-        assert set(rule["recipes"]) == {"cpu", "full", "modern"}
+        assert set(rule["recipes"]) == {"cpu", "full", "modern", "paper"}
         for bits, n_levels in zip(own.bits, rule["n_levels"], strict=True):
             assert 2**bits == own.n_codewords**n_levels
     for method in facts["methods"]:
@@ -142,9 +142,7 @@ def test_another_protocol_of_a_table_is_chosen_by_name(cifar10):
     assert [pooled["protocol"], parts["protocol"]] == ["cifar10-setting2", "cifar10-setting2-parts"]
     assert pooled["sizes"] == parts["sizes"]
     assert pooled["checksum"] != parts["checksum"]
-    line = (
-        "run", "drq-table1", "--data", cifar10, "--backbone", "resnet-small", "--dry-run", "--json",
-    )  # fmt: skip
+    line = ("run", "drq-table1", "--data", cifar10, "--dry-run", "--json")
     planned = run(*line, "--protocol", "cifar10-setting1-parts").stdout
     assert "cifar10-setting1-parts-drq-" in planned
     other = run(*line, "--protocol", "cifar10-dqn")

@@ -83,6 +83,18 @@ def test_a_recipe_is_that_of_the_protocol_with_single_fields_replaced():
     assert asdict(changed) == {**asdict(base), "input_px": 96}
 
 
+def test_recipe_paper_is_the_network_preset_and_size_of_the_papers():
+    found = recipe("paper", "cifar10-setting1")
+    assert (found.backbone, found.preset, found.input_px) == ("alexnet", "paper", 224)
+    assert found.needs_weights
+
+
+def test_distributed_parts_have_the_recipes_of_their_setting():
+    for name in ("cpu", "full", "modern", "paper"):
+        for setting in ("cifar10-setting1", "cifar10-setting2"):
+            assert recipe(name, f"{setting}-parts") == recipe(name, setting)
+
+
 def test_another_backbone_does_not_get_the_options_of_the_recipes_own():
     small = recipe("cpu", "cifar10-setting1")
     other = recipe("cpu", "cifar10-setting1", backbone="squeezenet1_0")
@@ -95,5 +107,5 @@ def test_another_backbone_does_not_get_the_options_of_the_recipes_own():
 def test_unknown_names_are_refused_with_those_there_are():
     with pytest.raises(OptionError, match="drq-no-triplet"):
         configuration("drq-no-nothing")
-    with pytest.raises(OptionError, match="cpu, full, modern, quick"):
+    with pytest.raises(OptionError, match="cpu, full, modern, paper, quick"):
         recipe("fast", "cifar10-setting1")

@@ -129,6 +129,38 @@ def test_a_recipe_that_starts_from_weights_does_not_start_without():
         Run(RULE, configuration("drq"), replace(TINY, needs_weights=True), (8,), 0)
 
 
+def test_recipe_paper_trains_alexnet_with_preset_paper_from_the_weights(tmp_path):
+    run = Run(RULE, configuration("drq"), recipe("paper", "small"), (6,), 0, tmp_path / "w")
+    options = run.train_options("cpu")
+    assert (options.backbone, options.preset, options.input_px) == ("alexnet", "paper", 224)
+    assert options.weights == tmp_path / "w"
+    assert options.epochs == (32, 16, 16)
+
+
+def test_the_page_says_which_vectors_stand_for_the_classes(results):
+    table = Artefact("t", "table", "T", NO_RUNS, ("small",), ("drq", "dqn"))
+    methods = (configuration("drq"), configuration("dqn"))
+    every = tuple(results.values())
+
+    def notes(found):
+        parts = Assembly(table, RULE, methods, (0,), "sum", found)
+        return [note for note in assembled(parts).notes if note.startswith("Class vectors")]
+
+    assert notes(every) == [
+        "Class vectors in L_A of DRQ: orthogonal, no word vectors were given; the paper takes "
+        "word2vec."
+    ]
+    first = results[run_of().name]
+    changed = json.loads(json.dumps(first.result))
+    changed["run"]["label_vectors_sha256"] = "ab" * 32
+    others = [one for one in every if one is not first]
+    (note,) = notes((replace(first, result=changed), *others))
+    assert f"SHA-256 {'ab' * 32}" in note
+    dqn = replace(table, methods=("dqn",))
+    only = Assembly(dqn, RULE, methods[1:], (0,), "sum", tuple(others))
+    assert not any(note.startswith("Class vectors") for note in assembled(only).notes)
+
+
 def test_a_table_has_a_column_a_length_and_every_companion(results):
     table = Artefact("t", "table", "T", NO_RUNS, ("small",), ("drq", "dqn"))
     methods = (configuration("drq"), configuration("dqn"))

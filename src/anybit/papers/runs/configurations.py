@@ -111,9 +111,10 @@ class Recipe:
     Parameters
     ----------
     name : str
-        ``cpu``: hours on two cores. ``full``: as large as the papers, for a GPU. ``modern``: a
-        stronger network than theirs, for a GPU. ``quick``: a minute, to see that all works; its
-        figures mean nothing.
+        ``cpu``: hours on two cores. ``full``: SqueezeNet at 224 px with preset anybit, for a GPU.
+        ``modern``: a stronger network, for a GPU. ``paper``: the papers' network and image size,
+        AlexNet up to fc7 at 224 px, with preset paper, for a GPU. ``quick``: a minute, to see that
+        all works; its figures mean nothing.
     backbone : str
     backbone_options : dict
     input_px : int or None
@@ -156,6 +157,10 @@ _FULL = Recipe(
     "full", "squeezenet1_0", input_px=224, epochs=(30, 2, 8), augmentation="flip_shift",
     precision="bf16-mixed", needs_weights=True,
 )  # fmt: skip
+# The authors' code runs 32 epochs of stage 1, then 16 of each other stage.
+_PAPER = Recipe(
+    "paper", "alexnet", input_px=224, epochs=(32, 16, 16), preset="paper", needs_weights=True
+)
 _CPU = replace(_FULL, name="cpu", input_px=64, epochs=(5, 1, 1), precision="32-true")
 _CPU_FROM_SCRATCH = Recipe("cpu", backbone_options=_SMALL, epochs=(3, 1, 1))
 _MODERN = replace(
@@ -169,8 +174,9 @@ _MODERN = replace(
 _QUICK = Recipe("quick", backbone_options={"widths": [8, 16, 32]}, input_px=32, epochs=(1, 1, 1))
 # On setting 1 of CIFAR-10 some learn from scratch; all others start from pretrained weights.
 RECIPES: dict[tuple[str, str], Recipe] = {
-    ("cpu", "cifar10-setting1"): _CPU_FROM_SCRATCH,
-    ("modern", "cifar10-setting1"): _MODERN_FROM_SCRATCH,
+    (one.name, protocol): one
+    for one in (_CPU_FROM_SCRATCH, _MODERN_FROM_SCRATCH)
+    for protocol in ("cifar10-setting1", "cifar10-setting1-parts")
 }
 # What a network wants that its library does not say: ours learns from scratch, and the common
 # weights of MobileNetV2 come from TensorFlow.
@@ -183,7 +189,7 @@ _OF_BACKBONES: dict[str, dict[str, Any]] = {
         "input_std": 0.5,
     },
 }
-_OTHERWISE = {"cpu": _CPU, "full": _FULL, "modern": _MODERN, "quick": _QUICK}
+_OTHERWISE = {one.name: one for one in (_CPU, _FULL, _MODERN, _PAPER, _QUICK)}
 
 
 def recipe(name: str, protocol: str, **changes: Any) -> Recipe:
@@ -191,7 +197,7 @@ def recipe(name: str, protocol: str, **changes: Any) -> Recipe:
 
     Parameters
     ----------
-    name : {"cpu", "full", "modern", "quick"}
+    name : {"cpu", "full", "modern", "paper", "quick"}
     protocol : str
     **changes
         Fields of `Recipe`; None leaves a field as it is.
