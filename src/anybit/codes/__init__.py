@@ -16,7 +16,7 @@ from anybit.codes.folder import (
 from anybit.codes.product_codebooks import ProductCodebooks, SignCodebooks
 from anybit.codes.sequential_codebooks import SharedCodebooks, StackedCodebooks
 from anybit.codes.shared_encoding import SharedEncoder
-from anybit.codes.system_errors import access_error, write_errors
+from anybit.codes.system_errors import access_error, panics_as_errors, write_errors
 from anybit.codes.tensors import replace_file
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "is_cancelled",
     "levels_of_bits",
     "levels_per_byte",
+    "panics_as_errors",
     "read_model_folder",
     "replace_file",
     "rows_of_a_block",

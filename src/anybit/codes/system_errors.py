@@ -15,7 +15,7 @@ from pathlib import Path
 
 from anybit.errors import AnybitError, OptionError
 
-__all__ = ["access_error", "write_errors"]
+__all__ = ["access_error", "panics_as_errors", "write_errors"]
 
 _AGAIN = "then run the same command again."
 _CURES = {
@@ -65,6 +65,24 @@ def write_errors(place: Path | str) -> Iterator[None]:
         raise error from cause
 
 
+@contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Turn a panic of Lance, which is no `Exception`, into a RuntimeError.
+
+    Lance 14 panics at some files that are cut off, where it raises a ValueError at most others.
+    """
+    try:
+        yield
+    except BaseException as cause:
+        if not _is_panic(cause):
+            raise
+        raise RuntimeError(f"Lance panicked: {cause}") from cause
+
+
+def _is_panic(cause: BaseException) -> bool:
+    return type(cause).__name__ == "PanicException"
+
+
 def access_error(place: Path | str, cause: BaseException) -> OptionError | None:
     """Return the error for what may not or cannot be opened now, though it may be sound.
 
@@ -93,8 +111,7 @@ def _error_of(place: Path | str, cause: BaseException) -> AnybitError | None:
         reason = f"{os.strerror(number)}{_file_of(cause)}"
         cure = _CURES.get(number, f"Mend this, {_AGAIN}")
         return OptionError(f"{place} must be writable, got: {reason}. {cure}")
-    is_panic = type(cause).__name__ == "PanicException"
-    is_of_lance = is_panic or _OF_LANCE.search(text) is not None
+    is_of_lance = _is_panic(cause) or _OF_LANCE.search(text) is not None
     if is_of_lance and not text.startswith("LanceError(IO)"):
         return AnybitError(
             f"{place} was not changed: Lance failed ({_short(text)}). This is a fault of anybit or "

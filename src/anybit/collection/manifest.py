@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = [
 FORMAT_VERSION = 3
 MANIFEST_NAME = "collection.json"
 _FORMAT = "anybit-collection"
+_CHECKSUM = "checksum"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def are_same_rows(one: Manifest, other: Manifest) -> bool:
 def write_manifest(folder: Folder, manifest: Manifest) -> None:
     """Write ``collection.json``, whole or not at all: this is how a model is replaced."""
     content = {"format": _FORMAT, **asdict(manifest)}
+    content[_CHECKSUM] = _checksum_of(content)
     text = json.dumps(content, indent=2, sort_keys=True) + "\n"
     folder.write(MANIFEST_NAME, text.encode())
 
@@ -103,6 +106,10 @@ def read_manifest(folder: Folder) -> Manifest:
             f"{path} must have collection format version {FORMAT_VERSION} or older, "
             f"got {version}. Update anybit."
         )
+    if _CHECKSUM in content and content[_CHECKSUM] != _checksum_of(content):
+        raise FormatError(
+            f"{path} is damaged: its checksum is not that of its content. Restore it from a copy."
+        )
     try:
         return Manifest(
             str(content["model_fingerprint"]),
@@ -116,6 +123,12 @@ def read_manifest(folder: Folder) -> Manifest:
         )
     except (KeyError, TypeError, ValueError) as cause:
         raise FormatError(f"{path} is damaged: {cause!r}. Restore it from a copy.") from cause
+
+
+def _checksum_of(content: dict[str, object]) -> str:
+    """Return the checksum of all other fields; a file without one is of an older version."""
+    fields = {key: value for key, value in content.items() if key != _CHECKSUM}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _folder_name(content: dict[str, object], key: str, default: str) -> str:

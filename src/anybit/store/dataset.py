@@ -14,17 +14,17 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from types import ModuleType
 from typing import Any
 
 import pyarrow as pa
 
-from anybit.codes import access_error, write_errors
-from anybit.errors import AnybitError, DependencyError, FormatError, OptionError, ReplacedError
+from anybit.codes import access_error, panics_as_errors, write_errors
+from anybit.errors import AnybitError, FormatError, OptionError, ReplacedError
 from anybit.store.checksums import ChecksumLog, Damage
 from anybit.store.dataset_files import (
     FragmentFacts,
     aside_of,
+    check_end,
     facts_of,
     files_of,
     files_of_fragment,
@@ -33,6 +33,7 @@ from anybit.store.dataset_files import (
     versions_in,
 )
 from anybit.store.folders import Folder, Hold
+from anybit.store.lance_library import lance_library
 from anybit.store.schema import format_version_of
 from anybit.store.writer_lock import writer_lock
 
@@ -92,7 +93,7 @@ class Dataset:
             If it cannot be written.
         """
         with write_errors(folder.place):
-            made = _lance().write_dataset(
+            made = lance_library().write_dataset(
                 schema.empty_table(), str(folder.place), schema=schema, mode="create"
             )
             ChecksumLog(folder).record(files_of(made.version, facts_of(made)))
@@ -162,7 +163,10 @@ class Dataset:
             if not self.folder.exists(path):
                 raise OptionError(f"version must be one that is still there, got {version}.")
             raise self._manifest_error(version, damages[0].reason)
-        return _lance().dataset(str(self.path), version=version)
+        if path not in self.log:
+            check_end(self.folder.read(path))
+        with panics_as_errors():
+            return lance_library().dataset(str(self.path), version=version)
 
     def _open_newest(self) -> Any:
         """Open the newest version that was acknowledged, or that can be read.
@@ -378,7 +382,7 @@ class Dataset:
         """Commit what was written and not committed; only while `writing`."""
         operation = transaction.operation
         self.record([*operation.new_fragments, *operation.updated_fragments], ids)
-        self.committed(_lance().LanceDataset.commit(self.lance, transaction))
+        self.committed(lance_library().LanceDataset.commit(self.lance, transaction))
 
     def record(self, fragments: Iterable[Any], ids: tuple[int, ...] | None = None) -> None:
         """Bring the files of fragments (their metadata) to the disk; only while `writing`.
@@ -438,13 +442,3 @@ def rows_of(dataset: Dataset, number: int) -> str:
     n_rows = f"{facts.n_stored:,} rows"
     ids = dataset.log.ids_of(facts.files[0])
     return n_rows if ids is None else f"{n_rows}, numbered from {ids[0]} to {ids[1]}"
-
-
-def _lance() -> ModuleType:
-    """Import Lance where it is first needed: the import takes 0.4 s."""
-    try:
-        import lance
-    except ImportError as cause:
-        raise DependencyError("a collection needs pylance. Run `pip install pylance`.") from cause
-    module: ModuleType = lance
-    return module

@@ -10,6 +10,7 @@ from anybit.store.folders import Folder
 __all__ = [
     "FragmentFacts",
     "aside_of",
+    "check_end",
     "facts_of",
     "files_of",
     "files_of_fragment",
@@ -20,6 +21,7 @@ __all__ = [
 
 _NEWEST = 2**64 - 1  # manifests are named by what is left to this number
 _MANIFEST = ".manifest"
+_END = b"LANC"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,20 @@ def manifest_of(version: int) -> str:
 def version_of(manifest: str) -> int:
     """Return the version of a manifest, given by its name."""
     return _NEWEST - int(manifest.removeprefix("_versions/").removesuffix(_MANIFEST))
+
+
+def check_end(manifest: bytes) -> None:
+    """Check that a manifest without a record was written to its end.
+
+    Lance 14 panics at some that are cut off, and prints a backtrace.
+
+    Raises
+    ------
+    ValueError
+        If it was not.
+    """
+    if not manifest.endswith(_END):
+        raise ValueError(f"a manifest must end with {_END!r}, got {manifest[-4:]!r}.")
 
 
 def aside_of(version: int) -> str:

@@ -10,8 +10,10 @@ from PIL import Image
 
 from anybit.codes import Codebooks, Codes, ModelFolder, write_model_folder
 from anybit.collection import AddOptions, Collection, draw_contact_sheet, load_encoder
+from anybit.collection.manifest import read_manifest
 from anybit.data import Preprocessor
 from anybit.errors import DataError, FormatError, NotTrainedError, OptionError, ShapeError
+from anybit.store import open_folder
 
 DIM = 8
 
@@ -423,3 +425,19 @@ def test_contact_sheet_wants_one_thumbnail_a_hit(collection):
 def test_add_options_are_checked(options):
     with pytest.raises(OptionError, match=next(iter(options))):
         AddOptions(**options)
+
+
+def test_any_flipped_bit_of_the_manifest_is_found_or_changes_nothing(collection):
+    path = collection.path / "collection.json"
+    content, expected = path.read_bytes(), read_manifest(open_folder(collection.path))
+    n_found = 0
+    for at in range(len(content)):
+        for bit in (0, 3, 6):
+            flipped = bytearray(content)
+            flipped[at] ^= 1 << bit
+            path.write_bytes(bytes(flipped))
+            try:
+                assert read_manifest(open_folder(collection.path)) == expected, (at, bit)
+            except FormatError:
+                n_found += 1
+    assert n_found > 2 * len(content)

@@ -258,6 +258,16 @@ def test_a_manifest_that_a_power_cut_left_incomplete_is_passed_over(store, n_byt
     _assert_is(store.path, [*ROWS, 8])
 
 
+@pytest.mark.parametrize("filling", [b"", b"\0"])
+def test_a_manifest_that_is_cut_off_anywhere_is_passed_over(store, filling, capfd):
+    """Lance 14 panics at 8 of these lengths."""
+    content, torn = _manifests(store.path)[0].read_bytes(), _next_manifest(store.path)
+    for n_bytes in range(0, len(content), 1 if not filling else 7):
+        torn.write_bytes(content[:n_bytes] + filling * (len(content) - n_bytes))
+        assert CodeStore.open(store.path).version == store.version, n_bytes
+    assert "panicked" not in capfd.readouterr().err
+
+
 def test_versions_are_listed_beside_a_manifest_that_a_power_cut_left_empty(store):
     numbers = [one.version for one in store.versions()]
     _next_manifest(store.path).write_bytes(b"")
