@@ -14,7 +14,7 @@ from anybit.cli.console import Console
 from anybit.cli.papers_text import artefact_facts, artefact_text
 
 if TYPE_CHECKING:
-    from anybit.papers import ArtefactResult, PlannedRun, RunOptions
+    from anybit.papers import ArtefactResult, CrossValidation, PlannedRun, RunOptions
     from anybit.types import ProgressCallback
 
 __all__ = ["papers_app"]
@@ -29,8 +29,8 @@ _NAME = Annotated[
 
 
 @dataclass(frozen=True)
-class RunFlags:
-    """What is run, and what replaces parts of the recipe."""
+class RecipeFlags:
+    """Data, cache and recipe, and what replaces parts of the recipe."""
 
     data: Annotated[
         Path | None, typer.Option(help="Folder of the data set: `anybit papers show NAME`.")
@@ -49,10 +49,6 @@ class RunFlags:
             "quick only tries."
         ),
     ] = "cpu"
-    seeds: Annotated[str, typer.Option(help="Seeds of the training.")] = "0,1,2"
-    methods: Annotated[
-        str | None, typer.Option(help="Some of the methods, such as drq,dqn; all if not given.")
-    ] = None
     preset: Annotated[
         str | None, typer.Option(help="anybit, paper or official, else the recipe's.")
     ] = None
@@ -69,13 +65,38 @@ class RunFlags:
         typer.Option(help="In all, or of the three stages of drq, such as 10,1,5."),
     ] = None
     batch_size: Annotated[int | None, typer.Option(min=2, help="Else the recipe's.")] = None
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto"
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of `RunOptions` that these flags give."""
+        return vars(self) | {"epochs": self._epochs()}
+
+    def _epochs(self) -> tuple[int, ...] | int | None:
+        if self.epochs is None:
+            return None
+        epochs = int_list(self.epochs, "--epochs")
+        if len(epochs) not in (1, 3) or min(epochs) < 0:
+            raise typer.BadParameter(
+                f"must be one number, or three, one for each stage of drq, got {self.epochs!r}.",
+                param_hint="--epochs",
+            )
+        return epochs[0] if len(epochs) == 1 else epochs
+
+
+@dataclass(frozen=True)
+class RunFlags(RecipeFlags):
+    """What is run, and what replaces parts of the recipe."""
+
+    seeds: Annotated[str, typer.Option(help="Seeds of the training.")] = "0,1,2"
+    methods: Annotated[
+        str | None, typer.Option(help="Some of the methods, such as drq,dqn; all if not given.")
+    ] = None
     n_unseen_seeds: Annotated[
         int,
         typer.Option(
             "--unseen-seeds", min=0, help="Seeds that are also run with classes held back."
         ),
     ] = 1
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto"
     is_held_back: Annotated[
         bool,
         typer.Option(
@@ -90,19 +111,34 @@ class RunFlags:
 
         methods = self.methods and tuple(part.strip() for part in self.methods.split(","))
         given = {"seeds": int_list(self.seeds, "--seeds"), "methods": methods or None}
-        fields: dict[str, Any] = vars(self) | given | {"epochs": self._epochs()}
-        return RunOptions(**fields)
+        return RunOptions(**(self.fields() | given))
 
-    def _epochs(self) -> tuple[int, ...] | int | None:
-        if self.epochs is None:
-            return None
-        epochs = int_list(self.epochs, "--epochs")
-        if len(epochs) not in (1, 3) or min(epochs) < 0:
+
+@dataclass(frozen=True)
+class TuneFlags:
+    """Which option is chosen, and among which values."""
+
+    option: Annotated[
+        str, typer.Option(help="Number of the method's preset: losses.quantization_weight.")
+    ]
+    values: Annotated[str, typer.Option(help="Values to compare, such as 0.01,0.1,1.")]
+    method: Annotated[str | None, typer.Option(help="Method, else the first of the table.")] = None
+    bits: Annotated[int | None, typer.Option(min=1, help="Code length, else the longest.")] = None
+    folds: Annotated[int, typer.Option(min=2, help="Parts of the training images.")] = 5
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0
+
+    def choice(self) -> CrossValidation:
+        """Return what `anybit.papers.cross_validate` takes."""
+        from anybit.papers import CrossValidation
+
+        try:
+            values = tuple(float(part) for part in self.values.split(","))
+        except ValueError:
             raise typer.BadParameter(
-                f"must be one number, or three, one for each stage of drq, got {self.epochs!r}.",
-                param_hint="--epochs",
-            )
-        return epochs[0] if len(epochs) == 1 else epochs
+                f"must be numbers with commas between, got {self.values!r}.",
+                param_hint="--values",
+            ) from None
+        return CrossValidation(self.option, values, self.method, self.bits, self.folds)
 
 
 @papers_app.callback()
@@ -221,6 +257,37 @@ def run(
     for note in result.notes:
         console.say(f"- {note}")
     console.result(result.to_dict())
+
+
+@papers_app.command("tune")
+@command
+def tune(name: _NAME, tune_flags: TuneFlags, flags: RecipeFlags, console: Console) -> None:
+    """Choose an option of a method by cross-validation on the training images.
+
+    Each value is scored by held-back mAP: models are trained on all folds but one; a third of the
+    images of that fold is queried, the others are searched. The queries and the database of the
+    protocol are not read.
+    """
+    from anybit.papers import RunOptions, cross_validate, value_text
+
+    options = RunOptions(**(flags.fields() | {"seeds": (tune_flags.seed,)}))
+    with _RunVoice(console) as voice:
+        found = cross_validate(name, tune_flags.choice(), options, voice.on_run, voice.progress)
+    facts = found.to_dict()
+    console.table(
+        (found.option, "mAP", *(f"fold {number + 1}" for number in range(found.n_folds)), ""),
+        [
+            (
+                f"{one.value:g}",
+                value_text(one.score),
+                *(f"{value:.3f}" for value in one.score.values),
+                "best" if one.value == found.best else "",
+            )
+            for one in found.scores
+        ],
+    )
+    console.say(f"{found.method} on {found.protocol}, {found.bits} bits; {facts['score']}")
+    console.result(facts)
 
 
 @papers_app.command("pages")

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from anybit.papers.artefact import Artefact
     from anybit.papers.artefact_runs import check, plan, run
     from anybit.papers.artefacts import ARTEFACTS, artefact, members
+    from anybit.papers.cross_validation import (
+        CrossValidation,
+        OptionScore,
+        TunedOption,
+        cross_validate,
+    )
     from anybit.papers.pages.pages import write_pages
     from anybit.papers.run_options import PlannedRun, RunOptions
     from anybit.papers.runs.configurations import Configuration, Recipe, configuration, recipe
@@ -37,8 +43,10 @@ __all__ = [
     "Artefact",
     "ArtefactResult",
     "Configuration",
+    "CrossValidation",
     "DataSet",
     "Finding",
+    "OptionScore",
     "PartItems",
     "PlannedRun",
     "Prepared",
@@ -51,11 +59,13 @@ __all__ = [
     "SplitManifest",
     "SplitRule",
     "SplitSources",
+    "TunedOption",
     "all_protocols",
     "artefact",
     "check",
     "check_split",
     "configuration",
+    "cross_validate",
     "dataset_names",
     "expected_files",
     "features_of",
@@ -80,14 +90,18 @@ _MODULE_OF = {
     "ARTEFACTS": "artefacts",
     "Artefact": "artefact",
     "Configuration": "runs.configurations",
+    "CrossValidation": "cross_validation",
+    "OptionScore": "cross_validation",
     "PlannedRun": "run_options",
     "Recipe": "runs.configurations",
     "RunOptions": "run_options",
+    "TunedOption": "cross_validation",
     "artefact": "artefacts",
     "check": "artefact_runs",
     "features_of": "runs.run",
     "members": "artefacts",
     "configuration": "runs.configurations",
+    "cross_validate": "cross_validation",
     "plan": "artefact_runs",
     "recipe": "runs.configurations",
     "run": "artefact_runs",

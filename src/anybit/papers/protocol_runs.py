@@ -14,13 +14,13 @@ from anybit.papers.runs.item_sample import item_sample
 from anybit.papers.runs.run import Run, perform
 from anybit.types import ProgressCallback
 
-__all__ = ["planned_runs", "prepared_data", "protocol_result", "run_of"]
+__all__ = ["planned_run", "planned_runs", "prepared_data", "protocol_result", "run_of"]
 
 
 def planned_runs(wanted: Artefact, options: RunOptions) -> list[PlannedRun]:
     """Return the runs of an artefact, in their order, and which of them are done."""
     prepared = prepared_data(wanted, options)
-    return [_planned(one, prepared, options) for one in _runs(wanted, options)]
+    return [planned_run(one, prepared, options) for one in _runs(wanted, options)]
 
 
 def protocol_result(
@@ -33,7 +33,7 @@ def protocol_result(
     prepared, runs = prepared_data(wanted, options), _runs(wanted, options)
     every = []
     for number, one in enumerate(runs):
-        planned = _planned(one, prepared, options)
+        planned = planned_run(one, prepared, options)
         if on_run is not None:
             on_run(planned, number, len(runs))
         found = perform(one, prepared, planned.folder, device=options.device, progress=progress)
@@ -64,7 +64,8 @@ def prepared_data(wanted: Artefact, options: RunOptions) -> Prepared:
     return prepared.held_back() if options.is_held_back else prepared
 
 
-def _planned(one: Run, prepared: Prepared, options: RunOptions) -> PlannedRun:
+def planned_run(one: Run, prepared: Prepared, options: RunOptions) -> PlannedRun:
+    """Return where a run on this data is kept, and whether it is done."""
     folder = options.cache / one.folder_name(prepared.manifest.checksum)
     return PlannedRun(one.name, folder, (folder / "result.json").is_file())
 

@@ -161,6 +161,13 @@ def test_dry_run_without_runs_says_so():
     [
         (("show", "drq-table9"), "the name must be one of drq-table1, .*, got 'drq-table9'"),
         (("run", "drq-table1"), r"needs the data set cifar10: name its folder \(--data\)"),
+        (("tune", "dqn-table1", "--option", "a", "--values", "1,b"), "must be numbers with commas"),
+        (("tune", "dqn-table1", "--option", "a", "--values", "1"), "at least two different"),
+        (("tune", "drq-table4", "--option", "a", "--values", "1,2"), "needs no data"),
+        (
+            ("tune", "dqn-table1-cifar10", "--option", "a", "--values", "1,2", "--bits", "16"),
+            "bits must be one of 12, 24, 32, 48",
+        ),
         (("run", "drq-table4", "--seeds", "a"), "must be whole numbers"),
         (("run", "drq-table4", "--seeds", "1,1"), "seeds must be different"),
         (("run", "drq-table4", "--epochs", "1,2"), "must be one number, or three"),
@@ -204,6 +211,30 @@ def test_each_run_is_announced_and_has_its_own_progress(capsys):
         "run 3 of 3: model2",
         "training: 7 of 7",
     ]
+
+
+def test_scores_of_an_option_are_printed_with_the_best(cifar10, tmp_path, monkeypatch):
+    """Nothing is trained: the mAP of each run is given."""
+    line = (
+        "tune", "dqn-table1-cifar10", "--data", cifar10, "--cache", tmp_path, "--folds", 2,
+        "--option", "losses.quantization_weight", "--values", "0.1,1", "--backbone", "resnet-small",
+        "--bits", 12,
+    )  # fmt: skip
+    values = iter((0.25, 0.75, 0.5, 0.75))
+
+    def stored(run, prepared, folder, **_):
+        measures = [{"name": "map_at", "value": next(values)}]
+        return {"evaluation": {"lengths": [{"bits": 12, "measures": measures}]}}
+
+    monkeypatch.setattr("anybit.papers.cross_validation.perform", stored)
+    done = run(*line, "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert [one["mean"] for one in told["scores"]] == [0.5, 0.625]
+    assert (told["best"], told["method"], told["bits"]) == (1.0, "dqn", 12)
+    assert told["score"].startswith("held-back mAP")
+    assert "run 4 of 4" in done.stderr
+    assert "quantization_weight 1, fold 2" in done.stderr
 
 
 def test_pages_are_written_from_results(tmp_path):

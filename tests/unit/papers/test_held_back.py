@@ -8,7 +8,7 @@ import pytest
 from anybit.data import ArrayVectors, Labels
 from anybit.errors import DataError
 from anybit.papers import DataSet, Protocol, SplitRule, split
-from anybit.papers.protocols.held_back import hold_back
+from anybit.papers.protocols.held_back import fold_of, hold_back
 
 RULE = Protocol(
     name="small", title="Small", dataset="cifar10", source="none",
@@ -80,3 +80,19 @@ def test_too_few_items_are_refused(dataset):
     whole = split(replace(RULE, split=SplitRule("per_class", 3, 5, "test", "train")), dataset)
     with pytest.raises(DataError, match="at least 10 training items, got 9"):
         hold_back(dataset, whole)
+
+
+def test_every_training_item_is_left_out_in_one_fold_and_trained_on_in_all_others(dataset):
+    whole = split(RULE, dataset, seed=3)
+    folds = [fold_of(dataset, whole, number, 4) for number in range(4)]
+    held = [sorted(fold.keys("query") + fold.keys("database")) for fold in folds]
+    assert sorted(key for keys in held for key in keys) == sorted(whole.keys("train"))
+    for fold, keys in zip(folds, held, strict=True):
+        assert sorted(fold.keys("train") + keys) == sorted(whole.keys("train"))
+        assert fold.sizes == {"train": 45, "database": 10, "query": 5}
+        counts = fold.sources(dataset).train.labels.counts()
+        assert counts.tolist() == [15, 15, 15]
+        assert min(fold.sources(dataset).query.labels.counts()) >= 1
+    assert len({fold.checksum for fold in folds} | {whole.checksum}) == 5
+    with pytest.raises(DataError, match="21 folds need at least 63 training items, got 60"):
+        fold_of(dataset, whole, 0, 21)

@@ -11,7 +11,7 @@ import numpy as np
 from anybit.data import Labels, Source, split_positions
 from anybit.errors import DataError
 from anybit.papers.datasets import DataSet, join_labels, open_dataset
-from anybit.papers.protocols.held_back import hold_back
+from anybit.papers.protocols.held_back import fold_of, hold_back
 from anybit.papers.protocols.protocol import Protocol
 from anybit.papers.protocols.split_checks import Finding, check_split
 from anybit.papers.protocols.split_manifest import ROLES, PartItems, SplitManifest, SplitSources
@@ -41,6 +41,11 @@ class Prepared:
     def held_back(self) -> Prepared:
         """Divide only the training items, see the function `hold_back`."""
         manifest = hold_back(self.dataset, self.manifest)
+        return replace(self, manifest=manifest, sources=manifest.sources(self.dataset))
+
+    def fold(self, number: int, n_folds: int) -> Prepared:
+        """Divide only the training items, see the function `fold_of`."""
+        manifest = fold_of(self.dataset, self.manifest, number, n_folds)
         return replace(self, manifest=manifest, sources=manifest.sources(self.dataset))
 
     def without_classes(self, names: Sequence[str]) -> SplitSources:
