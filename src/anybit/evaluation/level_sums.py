@@ -63,11 +63,6 @@ class LevelSums:
             nodes = entry.reshape(-1).astype(np.intp)
             self._levels.append(_Level(parents, chosen, nodes))
 
-    @property
-    def n_distinct(self) -> tuple[int, ...]:
-        """Entries that are summed at each level; the number of items where grouping ended."""
-        return tuple(len(level.codes) for level in self._levels)
-
     def sums(self, lut: Float32Array, out: Float32Array) -> Iterator[int]:
         """Fill `out` (N,) with the sums of 1, 2, ... levels; yield the number of levels each time.
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from anybit.data import BadItems, SourceOptions, open_source
+from anybit.data import BadItems, Preprocessor, SourceOptions, open_source
 from anybit.errors import DataError
 
 
@@ -21,7 +21,7 @@ def test_names_that_are_not_utf8_become_keys_and_labels(tmp_path, put):
     source = open_source(tmp_path)
     assert source.keys == ("caf\\xe9/0.png", "red/\\xff.png", "red/a\nb.png")
     assert source.class_names == ("caf\\xe9", "red")
-    assert [image is not None for _, image in source.iter_images()] == [True] * 3
+    assert source.uint8_batch(range(3), Preprocessor(4))[1].all()
     source.describe().encode("utf-8")
     assert "a\nb" not in source.describe()
 
@@ -104,10 +104,7 @@ def test_unreadable_folders_and_files_are_named_and_the_others_read(
     try:
         source, bad = open_source(tmp_path), BadItems()
         bad.add_unlisted(source.unusable)
-        assert [image is not None for _, image in source.iter_images(bad_items=bad)] == [
-            True,
-            False,
-        ]
+        assert source.uint8_batch(range(2), Preprocessor(4), bad)[1].tolist() == [True, False]
     finally:
         for name in ("private", "red/deep"):
             (tmp_path / name).chmod(0o755)
@@ -195,7 +192,7 @@ def test_empty_and_vanished_files_are_bad_items(tmp_path, put):
     (tmp_path / "0.png").write_bytes(b"")
     source, bad = open_source(tmp_path), BadItems()
     (tmp_path / "1.png").unlink()
-    assert [image is None for _, image in source.iter_images(bad_items=bad)] == [True, True, False]
+    assert source.uint8_batch(range(3), Preprocessor(4), bad)[1].tolist() == [False, False, True]
     assert ["empty" in one.reason or "missing" in one.reason for one in bad] == [True, True]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from anybit.data import BadItems, decode_image, formats, open_source
+from anybit.data import BadItems, Preprocessor, decode_image, formats, open_source
 from anybit.errors import DataError
 
 HEIC_HEAD = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
@@ -63,7 +63,8 @@ def test_damaged_heic_is_one_bad_item(tmp_path, heif):
     for name, data in (("a.heic", HEIC_HEAD), ("b.heic", whole[:-40]), ("c.heic", whole[:60])):
         (tmp_path / name).write_bytes(data)
     bad = BadItems()
-    assert [image for _, image in open_source(tmp_path).iter_images(bad_items=bad)] == [None] * 3
+    _, is_ok = open_source(tmp_path).uint8_batch(range(3), Preprocessor(4), bad)
+    assert is_ok.tolist() == [False] * 3
     assert len(bad) == 3
 
 

@@ -51,7 +51,7 @@ def test_vectors_of_every_list_type(tmp_path, column, name):
     assert (source.kind, source.dim) == ("vectors", 4)
     np.testing.assert_array_equal(source.vectors(), ROWS)
     np.testing.assert_array_equal(source.vectors(3, 5), ROWS[3:5])
-    np.testing.assert_array_equal(source.vectors_at([5, 0]), ROWS[[5, 0]])
+    np.testing.assert_array_equal(source.take([5, 0]).vectors(), ROWS[[5, 0]])
 
 
 @pytest.mark.parametrize("kind", [pa.uint8(), pa.uint16(), pa.uint64()])
@@ -113,7 +113,7 @@ def test_files_of_a_folder_may_differ_in_the_type_of_their_vectors(tmp_path):
         pq.write_table(table, tmp_path / f"{number}.parquet")
     source = open_source(tmp_path)
     np.testing.assert_array_equal(source.vectors(), np.tile(ROWS, (3, 1)))
-    np.testing.assert_array_equal(source.vectors_at([17, 0, 6]), ROWS[[5, 0, 0]])
+    np.testing.assert_array_equal(source.take([17, 0, 6]).vectors(), ROWS[[5, 0, 0]])
 
 
 @pytest.mark.parametrize(

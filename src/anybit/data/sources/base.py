@@ -281,12 +281,6 @@ class Source(ABC):
         """Return one picture and its digest; refused by a source of vectors."""
         raise OptionError("this source holds vectors, not images; use vectors(start, stop).")
 
-    def iter_images(
-        self, positions: ArrayLike | None = None
-    ) -> Iterator[tuple[int, Image.Image | None]]:
-        """Yield (position, picture or None if it cannot be decoded)."""
-        raise OptionError("this source holds vectors, not images; use vectors(start, stop).")
-
     def uint8_batch(
         self,
         positions: ArrayLike,
@@ -298,10 +292,6 @@ class Source(ABC):
 
     def vectors(self, start: int = 0, stop: int | None = None) -> Float32Array:
         """Return vectors start..stop, shape (n, D); refused by a source of images."""
-        raise OptionError("this source holds images, not vectors; use read_image(position).")
-
-    def vectors_at(self, positions: ArrayLike) -> Float32Array:
-        """Return some vectors, shape (n, D); refused by a source of images."""
         raise OptionError("this source holds images, not vectors; use read_image(position).")
 
     @abstractmethod

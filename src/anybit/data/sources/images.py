@@ -148,27 +148,6 @@ class ImageSource(Source):
         except DataError as error:
             raise DataError(f"{self.key_of(position)}: {error}") from error
 
-    def iter_images(
-        self, positions: ArrayLike | None = None, bad_items: BadItems | None = None
-    ) -> Iterator[tuple[int, Image.Image | None]]:
-        """Yield (position, picture); None for a picture that cannot be decoded.
-
-        Parameters
-        ----------
-        positions : array-like of int, optional
-            The items and their order; default all.
-        bad_items : BadItems, optional
-            Where those that cannot be decoded are listed.
-        """
-        for position in self._positions(positions).tolist():
-            try:
-                image = self._image(position)
-            except DataError as error:
-                self._note(bad_items, position, error)
-                yield position, None
-            else:
-                yield position, image
-
     def uint8_batch(
         self,
         positions: ArrayLike,

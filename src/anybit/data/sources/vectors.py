@@ -46,13 +46,6 @@ class VectorSource(Source):
         _check_finite(rows, np.arange(start, stop, dtype=np.int64))
         return rows
 
-    def vectors_at(self, positions: ArrayLike) -> Float32Array:
-        """Return the vectors at some positions, shape (n, D), float32; DataError as `vectors`."""
-        order = self._positions(positions)
-        rows = _to_float32(self._rows(order))
-        _check_finite(rows, order)
-        return rows
-
     def content(self, positions: Int64Array) -> Iterator[bytes]:
         """Yield the bytes of vectors, as float32."""
         for row in _to_float32(self._rows(positions)):

@@ -30,7 +30,6 @@ _VERSION = 1
 _CLASSIFIER_IMAGES = 10_000
 _BATCH_IMAGES = 256
 _PRODUCT_DIM = 240
-_SAMPLE_QUERIES = 1000
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ def perform(
     prepared : Prepared
         Data set and split of the run's protocol.
     folder : Path
-        Of this run: model, checkpoints while it trains, ``result.json``, ``queries.npz``.
+        Of this run: model, checkpoints while it trains, ``result.json``.
     device : str
     progress : callable, optional
         Called with (steps done, steps in all) of the training.
@@ -185,7 +184,7 @@ def perform(
         sources = prepared.only_classes(unseen)
     folder.mkdir(parents=True, exist_ok=True)
     model = _trained(run, training, folder / "model", device, progress)
-    result = _evaluated(run, model, training, sources, folder)
+    result = _evaluated(run, model, training, sources)
     result |= {
         "run": run.describe(),
         "split_checksum": prepared.manifest.checksum,
@@ -209,7 +208,7 @@ def _trained(
 
 
 def _evaluated(
-    run: Run, model: ImageModel, training: Source, sources: SplitSources, folder: Path
+    run: Run, model: ImageModel, training: Source, sources: SplitSources
 ) -> dict[str, Any]:
     """Measure the codes at every length, float features, and the classifier code."""
     items = _labelled(model, sources.database)
@@ -228,9 +227,6 @@ def _evaluated(
         ),
         options,
     )
-    codes = codebooks.encode(queries.x[:_SAMPLE_QUERIES])
-    hot = queries.labels.multi_hot(slice(0, _SAMPLE_QUERIES))
-    np.savez(folder / "queries.npz", planes=codes.planes, classes=hot.argmax(axis=1))
     result: dict[str, Any] = {
         "evaluation": found.to_dict(),
         "class_names": list(queries.labels.class_names),
