@@ -14,12 +14,12 @@ from anybit.bench import environment
 from anybit.errors import DataError
 from anybit.evaluation import DEFINITIONS
 from anybit.papers.artefact import Artefact
-from anybit.papers.pages.embedding import embed_2d
 from anybit.papers.protocols.held_back import HELD_BACK_NOTE
 from anybit.papers.protocols.protocol import Protocol
 from anybit.papers.results.published import published
 from anybit.papers.results.result import ArtefactResult, Curve, Embedding, ResultRow, Values
 from anybit.papers.results.seeded import Seeded
+from anybit.papers.results.tsne import embed_2d
 from anybit.papers.runs.configurations import Configuration
 from anybit.papers.runs.item_sample import SAMPLE_NOTE, ItemSample
 from anybit.papers.runs.run import Run

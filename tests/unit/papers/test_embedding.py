@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from anybit.errors import DependencyError, OptionError, ShapeError
-from anybit.papers.pages.embedding import draw_embeddings, embed_2d
+from anybit.papers.pages.embedding import draw_embeddings
 from anybit.papers.results.result import Embedding
+from anybit.papers.results.tsne import embed_2d
 
 pytest.importorskip("openTSNE")
 
