@@ -32,10 +32,10 @@ def _of_collection(path: str) -> dict[str, Any]:
 
 
 def _of_model(path: Path) -> dict[str, Any]:
-    from anybit.codes import codebooks_of, read_model_folder
+    from anybit.codes import codebooks_of, feature_map_of, read_model_folder
 
     folder = read_model_folder(path)
-    codebooks = codebooks_of(folder)
+    codebooks, feature_map = codebooks_of(folder), feature_map_of(folder)
     return {
         "path": str(path),
         "method": folder.config.get("method"),
@@ -45,6 +45,7 @@ def _of_model(path: Path) -> dict[str, Any]:
         "n_levels": codebooks.n_levels,
         "n_codewords": codebooks.n_codewords,
         "dim": codebooks.dim,
+        "feature_map": None if feature_map is None else feature_map.kind,
         "metric": codebooks.metric,
         "class_names": folder.config.get("class_names"),
         "fingerprint": folder.fingerprint,

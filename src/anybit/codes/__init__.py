@@ -6,10 +6,12 @@ from anybit.codes.byte_planes import BytePlanes, levels_per_byte
 from anybit.codes.codebooks import Codebooks
 from anybit.codes.codes import MOST_LEVELS, Codes, bits_per_level, levels_of_bits
 from anybit.codes.encoding import LARGEST_LENGTH
+from anybit.codes.feature_map import FeatureMap
 from anybit.codes.folder import (
     ModelFolder,
     check_writable,
     codebooks_of,
+    feature_map_of,
     read_model_folder,
     write_model_folder,
 )
@@ -28,6 +30,7 @@ __all__ = [
     "Codebooks",
     "Codes",
     "CodewordTables",
+    "FeatureMap",
     "ModelFolder",
     "ProductCodebooks",
     "SharedCodebooks",
@@ -40,6 +43,7 @@ __all__ = [
     "check_writable",
     "closest",
     "codebooks_of",
+    "feature_map_of",
     "is_cancelled",
     "levels_of_bits",
     "levels_per_byte",

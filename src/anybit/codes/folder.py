@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from anybit.codes.codebooks import Codebooks
+from anybit.codes.feature_map import FeatureMap
 from anybit.codes.system_errors import access_error, write_errors
 from anybit.codes.tensors import read_tensors, replace_file, write_tensors
 from anybit.errors import FormatError, NotTrainedError, OptionError
@@ -23,12 +24,16 @@ __all__ = [
     "ModelFolder",
     "check_writable",
     "codebooks_of",
+    "feature_map_of",
     "read_model_folder",
     "write_model_folder",
 ]
 
 FORMAT_VERSION = 1
+# Of a model with a feature map: readers of version 1 would encode vectors without it.
+FORMAT_VERSION_WITH_MAP = 2
 _PREFIX = "codebooks."
+_MAP_PREFIX = "feature_map."
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,11 @@ class ModelFolder:
     Parameters
     ----------
     config : dict
-        Method, backbone, head, ``codebooks`` settings and ``class_names``; JSON values only.
+        Method, backbone, head, ``codebooks`` and ``feature_map`` settings, ``class_names``; JSON
+        values only.
     tensors : dict of str to ndarray
-        All arrays. Those of the codebooks are named ``codebooks.…``.
+        All arrays. Those of the codebooks are named ``codebooks.…``, those of a feature map
+        ``feature_map.…``.
     preprocessor : dict or None
         The deterministic image path, None for plain vectors.
     summary : dict
@@ -65,14 +72,42 @@ def codebooks_of(folder: ModelFolder) -> Codebooks:
     NotTrainedError
         If the model was saved before it had codebooks.
     """
-    tensors = {
-        name.removeprefix(_PREFIX): array
-        for name, array in folder.tensors.items()
-        if name.startswith(_PREFIX)
-    }
+    tensors = _tensors_of(folder, _PREFIX)
     if "codebooks" not in folder.config or not tensors:
         raise NotTrainedError("the model must have codebooks, got one without. Train it first.")
     return Codebooks.from_tensors(tensors, folder.config["codebooks"])
+
+
+def feature_map_of(folder: ModelFolder) -> FeatureMap | None:
+    """Return the map that a model applies before its codebooks, or None.
+
+    Raises
+    ------
+    FormatError
+        If its arrays or settings are damaged, or do not fit the codebooks.
+    """
+    tensors = _tensors_of(folder, _MAP_PREFIX)
+    if "feature_map" not in folder.config:
+        if tensors:
+            raise FormatError(f"config.json must describe the feature map, got {sorted(tensors)}.")
+        return None
+    found = FeatureMap.from_tensors(tensors, folder.config["feature_map"])
+    dim = codebooks_of(folder).dim
+    if found.dim_out != dim:
+        raise FormatError(
+            f"the feature map must give the {dim} values that the codebooks take, "
+            f"got {found.dim_out}. Restore the folder from a copy."
+        )
+    return found
+
+
+def _tensors_of(folder: ModelFolder, prefix: str) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the arrays whose names begin with a prefix, by the rest of the name."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in folder.tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def fingerprint_of(
@@ -114,6 +149,7 @@ def write_model_folder(
     folder: ModelFolder,
     codebooks: Codebooks | None = None,
     *,
+    feature_map: FeatureMap | None = None,
     overwrite: bool = False,
     files: Mapping[str, bytes] | None = None,
 ) -> str:
@@ -127,6 +163,8 @@ def write_model_folder(
         Its ``fingerprint`` is not looked at: it is computed here.
     codebooks : Codebooks, optional
         Added to the folder's tensors and config.
+    feature_map : FeatureMap, optional
+        Likewise.
     overwrite : bool
         Replace a folder that is there already.
     files : mapping of str to bytes, optional
@@ -145,12 +183,14 @@ def write_model_folder(
     target = Path(path)
     if target.exists() and not overwrite:
         raise OptionError(f"{target} must not exist yet. Choose another path, or pass overwrite.")
-    config = {**folder.config, "format_version": FORMAT_VERSION}
-    tensors = dict(folder.tensors)
-    if codebooks is not None:
-        arrays, settings = codebooks.to_tensors()
-        config["codebooks"] = settings
-        tensors |= {_PREFIX + name: array for name, array in arrays.items()}
+    config, tensors = dict(folder.config), dict(folder.tensors)
+    parts = (("codebooks", codebooks), ("feature_map", feature_map))
+    for name, part in parts:
+        if part is not None:
+            arrays, config[name] = part.to_tensors()
+            tensors |= {f"{name}.{key}": array for key, array in arrays.items()}
+    has_map = "feature_map" in config
+    config["format_version"] = FORMAT_VERSION_WITH_MAP if has_map else FORMAT_VERSION
     fingerprint = fingerprint_of(config, tensors, folder.preprocessor)
     with write_errors(target):
         temporary = _folder_beside(target)
@@ -200,12 +240,7 @@ def read_model_folder(path: str | Path) -> ModelFolder:
             "Train one with `anybit train SOURCE --output MODEL`."
         )
     config = _read_json(source / "config.json")
-    if not isinstance(config, dict) or config.get("format_version") != FORMAT_VERSION:
-        version = config.get("format_version") if isinstance(config, dict) else None
-        raise FormatError(
-            f"{source} must have model format version {FORMAT_VERSION}, got {version}. "
-            "Update anybit, or train the model again."
-        )
+    _check_version(source, config)
     stored = config.pop("fingerprint", "")
     tensors, _ = read_tensors(source / "model.safetensors")
     preprocessor = _read_json(source / "preprocessor.json")
@@ -217,6 +252,18 @@ def read_model_folder(path: str | Path) -> ModelFolder:
             "its config names. Restore the folder from a copy."
         )
     return ModelFolder(config, tensors, preprocessor, summary, stored)
+
+
+def _check_version(source: Path, config: Any) -> None:
+    """Raise FormatError where a model folder's config is no such, or of a version not known."""
+    is_config = isinstance(config, dict)
+    version = config.get("format_version") if is_config else None
+    wanted = FORMAT_VERSION_WITH_MAP if is_config and "feature_map" in config else FORMAT_VERSION
+    if version != wanted:
+        raise FormatError(
+            f"{source} must have model format version {wanted}, got {version}. "
+            "Update anybit, or train the model again."
+        )
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -32,6 +32,7 @@ def describe(
         "n_codewords": manifest.n_codewords,
         "dim": manifest.dim,
         "metric": codebooks.metric,
+        "feature_map": (model_config.get("feature_map") or {}).get("kind"),
         "method": model_config.get("method"),
         "backbone": backbone_name(model_config),
         "class_names": model_config.get("class_names"),

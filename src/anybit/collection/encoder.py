@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from anybit.codes import Codebooks, ModelFolder, codebooks_of, read_model_folder
+from anybit.codes import (
+    Codebooks,
+    FeatureMap,
+    ModelFolder,
+    codebooks_of,
+    feature_map_of,
+    read_model_folder,
+)
 from anybit.collection.onnx_engine import OnnxSession, has_onnx, read_onnx
 from anybit.data import Preprocessor
 from anybit.errors import DependencyError, FormatError, OptionError, ShapeError
@@ -82,6 +90,14 @@ class Encoder(Protocol):
         """The codebooks that belong to the features."""
 
     @property
+    def feature_map(self) -> FeatureMap | None:
+        """The last step of `features`, after the network; None where there is none."""
+
+    @property
+    def vector_dim(self) -> int:
+        """Values of a query vector: an input of a model of vectors, a feature of the others."""
+
+    @property
     def preprocessor(self) -> Preprocessor | None:
         """The way from a picture to network input; None for vectors."""
 
@@ -129,11 +145,10 @@ def load_encoder(model_dir: str | Path, device: str | EncoderOptions = "auto") -
     """
     options = device if isinstance(device, EncoderOptions) else EncoderOptions(device)
     folder = read_model_folder(model_dir)
-    codebooks = codebooks_of(folder)
+    codebooks, feature_map = codebooks_of(folder), feature_map_of(folder)
     if backbone_name(folder.config) == "none":
-        return _VectorEncoder(
-            codebooks, folder.fingerprint, bool(folder.config.get("is_unit_length", False))
-        )
+        is_unit_length = bool(folder.config.get("is_unit_length", False))
+        return _VectorEncoder(codebooks, folder.fingerprint, is_unit_length, feature_map)
     if folder.preprocessor is None:
         raise FormatError(
             f"{model_dir} must have preprocessor.json for its backbone "
@@ -157,45 +172,56 @@ def backbone_name(config: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class _VectorEncoder:
-    """Features are the vectors themselves, scaled to length 1 where the model asks for it."""
+    """Features are the vectors: of length 1 and mapped where the model asks for it."""
 
     codebooks: Codebooks
     fingerprint: str
     is_unit_length: bool
+    feature_map: FeatureMap | None = None
     kind: Literal["vectors"] = "vectors"
     preprocessor: None = None
     has_own_device: bool = False
     engine: Engine = Engine("none")
 
+    @property
+    def vector_dim(self) -> int:
+        return self.codebooks.dim if self.feature_map is None else self.feature_map.dim_in
+
     def features(self, batch: Float32Array) -> Float32Array:
-        """Check the dimension of vectors (B, D) and normalise them if need be."""
+        """Check the dimension of vectors (B, D_in); normalise and map them if need be."""
         batch = np.asarray(batch, dtype=np.float32)
-        if batch.ndim != 2 or batch.shape[1] != self.codebooks.dim:
+        if batch.ndim != 2 or batch.shape[1] != self.vector_dim:
             raise ShapeError(
-                f"vectors must have shape (N, {self.codebooks.dim}), got {batch.shape}. "
+                f"vectors must have shape (N, {self.vector_dim}), got {batch.shape}. "
                 "Use vectors of the kind that the model was trained on."
             )
-        if not self.is_unit_length:
-            return batch
-        lengths = np.linalg.norm(batch, axis=1, keepdims=True)
-        return np.asarray(batch / np.maximum(lengths, np.float32(1e-12)), dtype=np.float32)
+        if self.is_unit_length:
+            lengths = np.linalg.norm(batch, axis=1, keepdims=True)
+            batch = np.asarray(batch / np.maximum(lengths, np.float32(1e-12)), dtype=np.float32)
+        return batch if self.feature_map is None else self.feature_map.apply(batch)
 
 
 @dataclass(frozen=True)
 class _NetworkEncoder:
     """A network of torch or ONNX Runtime; images come as (B, 3, H, W)."""
 
-    network: Any
+    run: Callable[[Float32Array], Float32Array]
     codebooks: Codebooks
     preprocessor: Preprocessor
     fingerprint: str
     has_own_device: bool
     engine: Engine
+    feature_map: FeatureMap | None
     kind: Literal["images"] = "images"
 
+    @property
+    def vector_dim(self) -> int:
+        return self.codebooks.dim
+
     def features(self, batch: Float32Array) -> Float32Array:
-        """Run the network on preprocessed images (B, 3, H, W)."""
-        return np.asarray(self.network.features(batch), dtype=np.float32)  # (B, D)
+        """Run the network, and the map after it, on preprocessed images (B, 3, H, W)."""
+        features = np.asarray(self.run(batch), dtype=np.float32)  # (B, D)
+        return features if self.feature_map is None else self.feature_map.apply(features)
 
 
 def _network_encoder(
@@ -218,12 +244,13 @@ def _network_encoder(
         raise OptionError(f"device must be one of this machine, got {device!r}: {cause}") from cause
     preprocessor = Preprocessor.from_dict(folder.preprocessor or {})
     return _NetworkEncoder(
-        network.eval(),
+        network.eval().features,
         codebooks,
         preprocessor,
         folder.fingerprint,
         has_own_device=device != "cpu",
         engine=Engine("torch", str(torch.__version__)),
+        feature_map=feature_map_of(folder),
     )
 
 
@@ -239,10 +266,11 @@ def _onnx_encoder(
         raise OptionError(f"device must be cpu for ONNX Runtime, got {options.device!r}.")
     session = OnnxSession(*read_onnx(model_dir, folder.fingerprint), options.n_threads)
     return _NetworkEncoder(
-        session,
+        session.features,
         codebooks,
         Preprocessor.from_dict(folder.preprocessor or {}),
         folder.fingerprint,
         has_own_device=False,
         engine=Engine("onnxruntime", session.version),
+        feature_map=feature_map_of(folder),
     )

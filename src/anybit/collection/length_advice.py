@@ -13,7 +13,7 @@ from anybit.codes import Codebooks, Codes
 from anybit.collection.add_options import AddOptions
 from anybit.collection.encoder import Encoder
 from anybit.collection.evaluation_input import features_of
-from anybit.collection.migration import Features
+from anybit.collection.migration import Features, Stored
 from anybit.data import Labels, Source, open_source
 from anybit.errors import DataError
 from anybit.store import CodeStore
@@ -191,7 +191,8 @@ def _drawn(
         labelled = items.labelled_positions()
         own = labelled[options.draw(len(labelled))]
         try:  # their pictures, where they are stored or still in place
-            made = Features(store, encoder(), None).of(items.ids[own])
+            stored: Stored = "vectors" if encoder().feature_map is None else "features"
+            made = Features(store, encoder(), None, stored).of(items.ids[own])
         except DataError:
             made, notes = codebooks.decode(items.codes.take(own)), (_DECODED,)
     data = AdviceInput(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,9 @@ from anybit.errors import DataError
 from anybit.store import CodeStore, level_columns
 from anybit.types import Float32Array, Int64Array, ProgressCallback
 
-__all__ = ["Features", "MigrateReport", "are_prefix", "reencode_store"]
+__all__ = ["Features", "MigrateReport", "Stored", "are_prefix", "reencode_store"]
+
+Stored: TypeAlias = Literal["vectors", "features", "foreign features"]
 
 _CHUNK_ROWS = 4096
 # Columns that may change while the signature of an item stays: its file was moved.
@@ -110,10 +113,20 @@ class Features:
     source : Source, optional
         Pictures or vectors, instead of what is stored. Items are found in it by their place where
         it is the source that they came from, else by id and content.
+    stored : {"vectors", "features", "foreign features"}
+        What stored features of a model of vectors are: the vectors themselves, or what the
+        encoder's own feature map, or that of another model, made of them.
     """
 
-    def __init__(self, store: CodeStore, encoder: Encoder, source: Source | None) -> None:
+    def __init__(
+        self,
+        store: CodeStore,
+        encoder: Encoder,
+        source: Source | None,
+        stored: Stored = "vectors",
+    ) -> None:
         self._store, self._encoder, self._source = store, encoder, source
+        self._stored = stored
         self._places: tuple[Int64Array, Int64Array] | None = None
 
     def of(self, ids: Int64Array) -> Float32Array:
@@ -170,6 +183,11 @@ class Features:
         return np.where(is_known, positions[rows], -1)
 
     def _stored_vectors(self, ids: Int64Array) -> Float32Array:
+        if self._stored == "foreign features":
+            raise DataError(
+                "vectors must be encoded again, got only what the feature map of the model before "
+                "made of them. Give the source (--source)."
+            )
         if "feature" not in self._store.columns:
             raise DataError(
                 "vectors must be encoded again, got none stored. Give the source (--source)."
@@ -181,7 +199,8 @@ class Features:
                 "one. Give the source (--source)."
             )
         flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return self._encoder.features(flat.reshape(len(ids), -1).astype(np.float32))
+        vectors = np.asarray(flat.reshape(len(ids), -1), dtype=np.float32)
+        return vectors if self._stored == "features" else self._encoder.features(vectors)
 
 
 def _chunks(ids: Int64Array, progress: ProgressCallback | None) -> Iterator[Int64Array]:

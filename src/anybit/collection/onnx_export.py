@@ -6,7 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from anybit.codes import check_writable, codebooks_of, read_model_folder, write_model_folder
+from anybit.codes import (
+    check_writable,
+    codebooks_of,
+    feature_map_of,
+    read_model_folder,
+    write_model_folder,
+)
 from anybit.collection.encoder import backbone_name
 from anybit.collection.onnx_engine import OnnxFacts, OnnxSession, onnx_files
 from anybit.data import Preprocessor
@@ -58,7 +64,8 @@ def export_onnx(model: str | Path, target: str | Path, *, overwrite: bool = Fals
     model, target = Path(model), Path(target)
     _check_target(target, overwrite=overwrite)
     folder = read_model_folder(model)
-    dim = codebooks_of(folder).dim
+    codebooks, feature_map = codebooks_of(folder), feature_map_of(folder)
+    dim = codebooks.dim if feature_map is None else feature_map.dim_in  # of the graph's output
     if backbone_name(folder.config) == "none":
         raise OptionError(
             f"to onnx takes a model with a network, got {model}, whose items are vectors. "

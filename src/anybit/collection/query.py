@@ -8,19 +8,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from anybit.codes import Codebooks
 from anybit.collection.encoder import Encoder
-from anybit.data import decode_image
+from anybit.data import Source, decode_image
 from anybit.errors import DataError, DTypeError, ShapeError
 from anybit.types import Float32Array
 
-__all__ = ["query_features"]
+__all__ = ["check_source_dim", "query_features"]
 
 
 def query_features(
     query: str | Path | Image.Image | Float32Array,
     encoder: Callable[[], Encoder],
-    codebooks: Codebooks,
+    dim: int,
     *,
     takes_vectors: bool,
 ) -> Float32Array:
@@ -32,7 +31,8 @@ def query_features(
         A path that ends in ``.npy`` is a vector, any other one a picture.
     encoder : callable
         Gives the encoder when it is needed: a feature of an image model needs none.
-    codebooks : Codebooks
+    dim : int
+        Values that a vector must have.
     takes_vectors : bool
         Whether the model takes vectors rather than pictures.
 
@@ -47,17 +47,26 @@ def query_features(
     if isinstance(query, str | Path) and Path(query).suffix.lower() == ".npy":
         query = _vector_of(Path(query))
     if isinstance(query, np.ndarray):
-        vector = _checked_vector(query, codebooks.dim)
+        vector = _checked_vector(query, dim)
         # A feature of an image model is taken as it is.
         return encoder().features(vector) if takes_vectors else vector
     model = None if takes_vectors else encoder()
     if model is None or model.preprocessor is None:
         raise DataError(
-            f"the model takes vectors of {codebooks.dim} values, got a picture as query. "
+            f"the model takes vectors of {dim} values, got a picture as query. "
             "Give a .npy file or an array."
         )
     image = query if isinstance(query, Image.Image) else _picture_of(Path(query))
     return model.features(model.preprocessor(image)[None])  # (1, D)
+
+
+def check_source_dim(source: Source, dim: int) -> None:
+    """Raise ShapeError where the vectors of a source do not have `dim` values each."""
+    if source.kind == "vectors" and source.dim != dim:
+        raise ShapeError(
+            f"vectors must have {dim} dimensions as the collection's model "
+            f"takes, got {source.dim}. Use vectors of the kind it was trained on."
+        )
 
 
 def _picture_of(path: Path) -> Image.Image:

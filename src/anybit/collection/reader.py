@@ -27,9 +27,9 @@ from anybit.collection.live_index import LiveIndex
 from anybit.collection.lookup import Lookup
 from anybit.collection.manifest import MANIFEST_NAME, are_same_rows, read_manifest
 from anybit.collection.onnx_export import export_onnx
-from anybit.collection.query import query_features
+from anybit.collection.query import check_source_dim, query_features
 from anybit.data import Source, open_source
-from anybit.errors import FormatError, ShapeError
+from anybit.errors import FormatError
 from anybit.evaluation import EvaluationInput
 from anybit.search import Index, SearchResult
 from anybit.store import CodeStore, Condition, VerifyReport, VersionInfo, open_folder
@@ -175,6 +175,11 @@ class CollectionReader:
     def _takes_vectors(self) -> bool:
         return backbone_name(self.model_config) == "none"
 
+    @property
+    def _vector_dim(self) -> int:
+        # The encoder of vectors costs nothing to load; the others take features as vectors.
+        return self.encoder.vector_dim if self._takes_vectors else self.codebooks.dim
+
     def __len__(self) -> int:
         return self.count()
 
@@ -313,7 +318,7 @@ class CollectionReader:
 
         def work() -> Hits:
             features = query_features(
-                query, lambda: self.encoder, self.codebooks, takes_vectors=self._takes_vectors
+                query, lambda: self.encoder, self._vector_dim, takes_vectors=self._takes_vectors
             )
             return self._hits(features, k, bits, where)
 
@@ -443,8 +448,5 @@ class CollectionReader:
         )
 
     def _check_dim(self, source: Source) -> None:
-        if source.kind == "vectors" and self._takes_vectors and source.dim != self.codebooks.dim:
-            raise ShapeError(
-                f"vectors must have {self.codebooks.dim} dimensions as the collection's model "
-                f"takes, got {source.dim}. Use vectors of the kind it was trained on."
-            )
+        if self._takes_vectors:
+            check_source_dim(source, self._vector_dim)

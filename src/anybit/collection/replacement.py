@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from anybit.codes import ModelFolder, codebooks_of, read_model_folder, write_errors
+from anybit.codes import ModelFolder, codebooks_of, feature_map_of, read_model_folder, write_errors
 from anybit.collection.creation import (
     ITEMS_PREFIX,
     MODEL_PREFIX,
@@ -26,7 +26,13 @@ from anybit.collection.manifest import (
     read_manifest,
     write_manifest,
 )
-from anybit.collection.migration import Features, MigrateReport, are_prefix, reencode_store
+from anybit.collection.migration import (
+    Features,
+    MigrateReport,
+    Stored,
+    are_prefix,
+    reencode_store,
+)
 from anybit.collection.onnx_engine import has_onnx
 from anybit.collection.onnx_export import export_onnx
 from anybit.collection.replacement_lock import REPLACEMENT_LOCK
@@ -101,7 +107,8 @@ def migrate_folder(
     ours, theirs = folder.local_copy(manifest.model), folder.local_copy(name)
     old, encoder = codebooks_of(read_model_folder(ours)), load_encoder(theirs, device)
     new = encoder.codebooks
-    features = Features(store, encoder, source)
+    has_same_features = _have_one_network(ours, theirs)
+    features = Features(store, encoder, source, _stored_by(ours, has_same_features))
     changed = replace(
         manifest,
         model_fingerprint=fingerprint,
@@ -111,7 +118,7 @@ def migrate_folder(
         dim=new.dim,
         format_version=Manifest.format_version,
     )
-    is_extended = are_prefix(old, new) and _have_one_network(ours, theirs)
+    is_extended = are_prefix(old, new) and has_same_features
     if is_extended:
         n_encoded = store.extend(
             lambda ids, codes: new.encode_further(features.of(ids), codes),
@@ -169,8 +176,15 @@ def _have_one_network(old: Path, new: Path) -> bool:
     )
 
 
+def _stored_by(ours: Path, has_same_features: bool) -> Stored:
+    """Say what the stored features of a collection are to a model that replaces its own."""
+    if feature_map_of(read_model_folder(ours)) is None:
+        return "vectors"
+    return "features" if has_same_features else "foreign features"
+
+
 def _network_config(folder: ModelFolder) -> dict[str, Any]:
-    config = {key: folder.config.get(key) for key in ("backbone", "is_unit_length")}
+    config = {key: folder.config.get(key) for key in ("backbone", "is_unit_length", "feature_map")}
     architecture = folder.config.get("architecture") or {}
     return {**config, **architecture, "quantizer": None}
 

@@ -3,6 +3,7 @@
 from anybit.quantizers.fit_result import FitResult
 from anybit.quantizers.kmeans import KMeansOptions, KMeansResult, assign, fit_kmeans
 from anybit.quantizers.local_search import LocalSearchFitOptions, fit_local_search
+from anybit.quantizers.method import FitSettings, VectorMethod
 from anybit.quantizers.methods import METHODS, fit_vectors
 from anybit.quantizers.options import FitOptions
 from anybit.quantizers.product import ProductFitOptions, fit_product
@@ -18,6 +19,7 @@ __all__ = [
     "AdamOptions",
     "FitOptions",
     "FitResult",
+    "FitSettings",
     "KMeansOptions",
     "KMeansResult",
     "LocalSearchFitOptions",
@@ -26,6 +28,7 @@ __all__ = [
     "ResidualFitOptions",
     "RotatedFitOptions",
     "StackedFitOptions",
+    "VectorMethod",
     "VectorQuantizer",
     "assign",
     "fit_kmeans",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anybit.codes import Codebooks
+from anybit.codes import Codebooks, FeatureMap
 from anybit.quantizers.features import distinct_rows
 from anybit.types import Float32Array
 
@@ -38,6 +38,9 @@ class FitResult:
         it may rise, and the best pass is kept.
     warnings : tuple of str
         Symptoms that a person should know, such as a level scale near zero or below.
+    feature_map : FeatureMap or None
+        From the vectors to the features that the codebooks describe, and that the figures above
+        are of; None where these are the vectors themselves.
     """
 
     codebooks: Codebooks
@@ -47,6 +50,7 @@ class FitResult:
     n_revived: int
     history: tuple[float, ...]
     warnings: tuple[str, ...] = ()
+    feature_map: FeatureMap | None = None
 
     @classmethod
     def of(
@@ -56,8 +60,9 @@ class FitResult:
         history: Iterable[float],
         n_revived: int = 0,
         symptoms: Mapping[int, str] | None = None,
+        feature_map: FeatureMap | None = None,
     ) -> FitResult:
-        """Measure codebooks on vectors (N, D).
+        """Measure codebooks on features (N, D), those that a feature map gave where there is one.
 
         `symptoms` of levels become warnings, except where a level has nothing left to describe.
         """
@@ -65,7 +70,7 @@ class FitResult:
         levels = (report.distortions, report.usages, report.perplexities)
         idle, texts = _idle_levels(codebooks, features, report)
         texts += [text for level, text in (symptoms or {}).items() if level not in idle]
-        return cls(codebooks, *levels, n_revived, tuple(history), tuple(texts))
+        return cls(codebooks, *levels, n_revived, tuple(history), tuple(texts), feature_map)
 
 
 @dataclass(frozen=True)

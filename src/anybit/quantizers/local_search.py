@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from anybit.codes import BeamRule, Codebooks
+from anybit.data import Labels
 from anybit.errors import DependencyError
 from anybit.quantizers.additive import solve_codebooks
 from anybit.quantizers.fit_result import FitResult
+from anybit.quantizers.method import FitSettings, VectorMethod
 from anybit.quantizers.options import FitOptions
 from anybit.types import Float32Array, ProgressCallback
 
-__all__ = ["LocalSearchFitOptions", "fit_local_search"]
+__all__ = ["LSQ", "LocalSearchFitOptions", "fit_local_search"]
 
 _INEXACT_SHARE = 2.0**-12  # of the mean square of the vectors
 _MOST_SOLUTIONS = 4
@@ -123,3 +125,16 @@ def _ordered(codebooks: Float32Array) -> Float32Array:
     """Put the codebooks whose codewords spread most first: a beam decides about them first."""
     spread = codebooks.var(axis=1, dtype=np.float64).sum(axis=1)  # (M,)
     return np.ascontiguousarray(codebooks[np.argsort(-spread, kind="stable")])
+
+
+def _fit(features: Float32Array, labels: Labels | None, settings: FitSettings) -> FitResult:
+    return fit_local_search(features, LocalSearchFitOptions.of(settings), settings.progress)
+
+
+LSQ = VectorMethod(
+    "lsq",
+    "local search quantisation, additive codebooks (needs FAISS)",
+    "Martinez et al., ECCV 2016 and 2018",
+    _fit,
+    needs=("faiss",),
+)

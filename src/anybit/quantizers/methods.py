@@ -1,37 +1,49 @@
-"""The methods on fixed features by the names of the command line."""
+"""The registry of methods on fixed vectors, by the names of the command line."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from types import MappingProxyType
+
+from anybit.data import Labels
 from anybit.errors import OptionError
 from anybit.quantizers.fit_result import FitResult
-from anybit.quantizers.local_search import LocalSearchFitOptions, fit_local_search
-from anybit.quantizers.product import ProductFitOptions, fit_product
-from anybit.quantizers.recurrent import RecurrentFitOptions, fit_recurrent
-from anybit.quantizers.recurrent_rotated import RotatedFitOptions, fit_rotated
-from anybit.quantizers.residual import ResidualFitOptions, fit_residual
-from anybit.quantizers.stacked import StackedFitOptions, fit_stacked
+from anybit.quantizers.method import FitSettings, VectorMethod
 from anybit.types import Float32Array, Metric, ProgressCallback
 
 __all__ = ["METHODS", "fit_vectors"]
 
-METHODS: dict[str, str] = {
-    "rq": "residual quantisation, a codebook per level, a beam that weighs all lengths",
-    "rq-greedy": "residual quantisation, encoded greedily",
-    "sq": "stacked quantizers: residual codebooks refined together",
-    "lsq": "local search quantisation, additive codebooks (needs FAISS)",
-    "pq": "product quantisation",
-    "opq": "product quantisation after a learned rotation (needs FAISS)",
-    "vq": "k-means: one level",
-    "drq": "recurrent quantisation: one codebook for all levels, a scale per level",
-    "drq-beam": "the same, encoded by a beam",
-    "drq-rotated": "the same with a rotation per level",
-}
+# File of this package, and the `VectorMethod` in it: all that a new method adds here is its line.
+_ENTRIES = (
+    "residual:RQ",
+    "residual:RQ_GREEDY",
+    "stacked:SQ",
+    "local_search:LSQ",
+    "product:PQ",
+    "product:OPQ",
+    "residual:VQ",
+    "recurrent:DRQ",
+    "recurrent:DRQ_BEAM",
+    "recurrent_rotated:DRQ_ROTATED",
+)
+
+
+def _declared() -> Iterator[VectorMethod]:
+    """Yield what the entries name."""
+    for entry in _ENTRIES:
+        file, _, name = entry.partition(":")
+        yield getattr(import_module(f"anybit.quantizers.{file}"), name)
+
+
+METHODS: Mapping[str, VectorMethod] = MappingProxyType({one.name: one for one in _declared()})
 
 
 def fit_vectors(
     features: Float32Array,
     method: str = "rq",
     *,
+    labels: Labels | None = None,
     n_levels: int = 4,
     n_codewords: int = 256,
     metric: Metric = "ip",
@@ -45,6 +57,8 @@ def fit_vectors(
     features : ndarray of shape (N, D), float32
     method : str
         One of `METHODS`.
+    labels : Labels, optional
+        Classes of the N items, for the methods that learn from them.
     n_levels : int
         Levels M; 1 for ``vq``.
     n_codewords : int
@@ -53,37 +67,22 @@ def fit_vectors(
     seed : int
     progress : callable, optional
 
+    Returns
+    -------
+    FitResult
+        Its codebooks belong to ``result.feature_map.apply(features)`` where there is a feature
+        map, to the features themselves otherwise.
+
     Raises
     ------
     OptionError
         If the method is unknown, or settings do not fit it.
     ShapeError, DTypeError, DataError
-        If the vectors cannot be learned from.
+        If the vectors cannot be learned from, or labels are missing that the method needs.
     """
     if method not in METHODS:
         raise OptionError(
             f"method must be one of {', '.join(METHODS)} for vectors, got {method!r}."
         )
-    if method == "vq" and n_levels != 1:
-        raise OptionError(f"vq has one level, got {n_levels}. Use rq for longer codes.")
-    common = (n_levels, n_codewords, metric)
-    if method in ("rq", "rq-greedy", "vq"):
-        beam_size = ResidualFitOptions.beam_size if method == "rq" else 1
-        return fit_residual(
-            features, ResidualFitOptions(*common, seed=seed, beam_size=beam_size), progress
-        )
-    if method == "sq":
-        return fit_stacked(features, StackedFitOptions(*common, seed=seed), progress)
-    if method == "lsq":
-        return fit_local_search(features, LocalSearchFitOptions(*common, seed=seed), progress)
-    if method in ("pq", "opq"):
-        rotates = method == "opq"
-        return fit_product(
-            features, ProductFitOptions(*common, seed=seed, has_rotation=rotates), progress
-        )
-    if method == "drq-rotated":
-        return fit_rotated(features, RotatedFitOptions(*common, seed=seed), progress)
-    beam_size = 8 if method == "drq-beam" else 1
-    return fit_recurrent(
-        features, RecurrentFitOptions(*common, seed=seed, beam_size=beam_size), progress
-    )
+    settings = FitSettings(n_levels, n_codewords, metric, seed, progress)
+    return METHODS[method].learn(features, labels, settings)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from anybit.errors import OptionError
 from anybit.quantizers.features import check_features
+from anybit.quantizers.method import FitSettings
 from anybit.types import METRICS, Float32Array, Metric
 
 __all__ = ["FitOptions"]
@@ -65,6 +66,13 @@ class FitOptions:
                 f"max_train must be at least n_codewords = {self.n_codewords}, "
                 f"got {self.max_train}. Raise it, or pass None to use all vectors."
             )
+
+    @classmethod
+    def of(cls, settings: FitSettings, **own: Any) -> Self:
+        """Return the options of a run, with a method's `own` fields."""
+        return cls(
+            settings.n_levels, settings.n_codewords, settings.metric, seed=settings.seed, **own
+        )
 
     def sample(self, features: Float32Array) -> Float32Array:
         """Return the vectors to learn from."""

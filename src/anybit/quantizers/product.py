@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from anybit.codes import Codebooks
+from anybit.data import Labels
 from anybit.errors import DataError, DependencyError, OptionError
 from anybit.quantizers.fit_result import FitResult
 from anybit.quantizers.kmeans import KMeansOptions, learn_codebook
+from anybit.quantizers.method import FitSettings, VectorMethod
 from anybit.quantizers.options import FitOptions
 from anybit.types import Float32Array, ProgressCallback
 
-__all__ = ["ProductFitOptions", "fit_product"]
+__all__ = ["OPQ", "PQ", "ProductFitOptions", "fit_product"]
 
 
 @dataclass(frozen=True)
@@ -146,3 +148,25 @@ def _faiss() -> Any:
     except ImportError as cause:
         raise DependencyError("this method needs FAISS: pip install 'anybit[faiss]'.") from cause
     return faiss
+
+
+def _fit(features: Float32Array, labels: Labels | None, settings: FitSettings) -> FitResult:
+    return fit_product(features, ProductFitOptions.of(settings), settings.progress)
+
+
+def _fit_rotated(features: Float32Array, labels: Labels | None, settings: FitSettings) -> FitResult:
+    options = ProductFitOptions.of(settings, has_rotation=True)
+    return fit_product(features, options, settings.progress)
+
+
+PQ = VectorMethod(
+    "pq", "product quantisation", "Jégou et al., TPAMI 2011", _fit, is_sequential=False
+)
+OPQ = VectorMethod(
+    "opq",
+    "product quantisation after a learned rotation (needs FAISS)",
+    "Ge et al., CVPR 2013",
+    _fit_rotated,
+    is_sequential=False,
+    needs=("faiss",),
+)

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anybit.codes import BeamRule, Codebooks
+from anybit.data import Labels
 from anybit.errors import OptionError
 from anybit.quantizers.fit_result import FitResult
 from anybit.quantizers.kmeans import KMeansOptions, learn_codebook
+from anybit.quantizers.method import FitSettings, VectorMethod
 from anybit.quantizers.options import FitOptions
 from anybit.quantizers.recurrent_adam import AdamOptions, fit_by_adam
 from anybit.quantizers.recurrent_steps import (
@@ -24,7 +26,7 @@ from anybit.quantizers.recurrent_steps import (
 )
 from anybit.types import Float32Array, ProgressCallback
 
-__all__ = ["RecurrentFitOptions", "fit_recurrent"]
+__all__ = ["DRQ", "DRQ_BEAM", "RecurrentFitOptions", "fit_recurrent"]
 
 # A level that takes off less than 2 % of what the first one does, has collapsed.
 _SMALL_SCALE = 0.02
@@ -289,3 +291,23 @@ def _symptoms(scales: NDArray[np.float64]) -> dict[int, str]:
         for level, scale in enumerate(scales.tolist())
         if scale < _SMALL_SCALE
     }
+
+
+def _fit(features: Float32Array, labels: Labels | None, settings: FitSettings) -> FitResult:
+    return fit_recurrent(features, RecurrentFitOptions.of(settings), settings.progress)
+
+
+def _fit_by_beam(features: Float32Array, labels: Labels | None, settings: FitSettings) -> FitResult:
+    options = RecurrentFitOptions.of(settings, beam_size=8)
+    return fit_recurrent(features, options, settings.progress)
+
+
+DRQ = VectorMethod(
+    "drq",
+    "recurrent quantisation: one codebook for all levels, a scale per level",
+    "Song et al., IJCAI 2019",
+    _fit,
+)
+DRQ_BEAM = VectorMethod(
+    "drq-beam", "recurrent quantisation, encoded by a beam", "Song et al., IJCAI 2019", _fit_by_beam
+)

@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anybit.codes import Codebooks
+from anybit.data import Labels
 from anybit.errors import OptionError
 from anybit.quantizers.features import one_hot_sums
 from anybit.quantizers.fit_result import FitResult
+from anybit.quantizers.method import FitSettings, VectorMethod
 from anybit.quantizers.options import FitOptions
 from anybit.quantizers.recurrent import RecurrentFitOptions, fit_recurrent
 from anybit.types import Float32Array, ProgressCallback, UInt8Array
 
-__all__ = ["RotatedFitOptions", "fit_rotated"]
+__all__ = ["DRQ_ROTATED", "RotatedFitOptions", "fit_rotated"]
 
 Float64Array = NDArray[np.float64]
 _GRADIENT_STEPS = 8  # conjugate gradients of a round; each starts from the codebook before
@@ -215,3 +217,15 @@ def _solved(
         before, size = size, float((left * left).sum())
         direction = left + (size / before) * direction
     return codebook
+
+
+def _fit(features: Float32Array, labels: Labels | None, settings: FitSettings) -> FitResult:
+    return fit_rotated(features, RotatedFitOptions.of(settings), settings.progress)
+
+
+DRQ_ROTATED = VectorMethod(
+    "drq-rotated",
+    "recurrent quantisation with a rotation per level",
+    "ours, after Song et al., IJCAI 2019",
+    _fit,
+)

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from anybit.codes import Beam, BeamRule, Codebooks, CodewordTables, rows_of_a_block
+from anybit.data import Labels
 from anybit.errors import OptionError
 from anybit.quantizers.additive import solve_codebooks
 from anybit.quantizers.fit_result import FitResult
 from anybit.quantizers.kmeans import KMeansOptions, learn_codebook
+from anybit.quantizers.method import FitSettings, VectorMethod
 from anybit.quantizers.options import FitOptions
 from anybit.types import Float32Array, ProgressCallback
 
-__all__ = ["ResidualFitOptions", "fit_residual"]
+__all__ = ["RQ", "RQ_GREEDY", "VQ", "ResidualFitOptions", "fit_residual"]
 
 # k-means++ leaves no codeword with most of the vectors where there are so few.
 _FEW_CODEWORDS = 16
@@ -204,3 +206,37 @@ def _refined(
         made = Codebooks.stacked(codebooks, beam_size=rule.size, prefix_weights=rule.prefix_weights)
         codebooks = solve_codebooks(centred, made.encode(centred).planes, codebooks, rule)
     return codebooks
+
+
+def _fit_beam(features: Float32Array, labels: Labels | None, settings: FitSettings) -> FitResult:
+    return fit_residual(features, ResidualFitOptions.of(settings), settings.progress)
+
+
+def _fit_greedily(
+    features: Float32Array, labels: Labels | None, settings: FitSettings
+) -> FitResult:
+    options = ResidualFitOptions.of(settings, beam_size=1)
+    return fit_residual(features, options, settings.progress)
+
+
+def _fit_one_level(
+    features: Float32Array, labels: Labels | None, settings: FitSettings
+) -> FitResult:
+    if settings.n_levels != 1:
+        raise OptionError(f"vq has one level, got {settings.n_levels}. Use rq for longer codes.")
+    return _fit_greedily(features, labels, settings)
+
+
+RQ = VectorMethod(
+    "rq",
+    "residual quantisation, a codebook per level, a beam that weighs all lengths",
+    "Chen et al., Sensors 2010",
+    _fit_beam,
+)
+RQ_GREEDY = VectorMethod(
+    "rq-greedy",
+    "residual quantisation, encoded greedily",
+    "Chen et al., Sensors 2010",
+    _fit_greedily,
+)
+VQ = VectorMethod("vq", "k-means: one level", "Lloyd, IEEE Trans. Inf. Theory 1982", _fit_one_level)

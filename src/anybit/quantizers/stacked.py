@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from anybit.codes import Codebooks
+from anybit.data import Labels
 from anybit.errors import OptionError
 from anybit.quantizers.features import check_features, one_hot_sums
 from anybit.quantizers.fit_result import FitResult
+from anybit.quantizers.method import FitSettings, VectorMethod
 from anybit.quantizers.options import FitOptions
 from anybit.quantizers.residual import ResidualFitOptions, fit_residual
 from anybit.types import Float32Array, ProgressCallback, UInt8Array
 
-__all__ = ["StackedFitOptions", "fit_stacked"]
+__all__ = ["SQ", "StackedFitOptions", "fit_stacked"]
 
 
 @dataclass(frozen=True)
@@ -139,3 +141,15 @@ def _mean_of_the_rest(
 def _distortion(centred: Float32Array, codebooks: Float32Array, planes: UInt8Array) -> float:
     left = _left_over(centred, codebooks, planes)
     return float(np.einsum("nd,nd->n", left, left).mean(dtype=np.float64))
+
+
+def _fit(features: Float32Array, labels: Labels | None, settings: FitSettings) -> FitResult:
+    return fit_stacked(features, StackedFitOptions.of(settings), settings.progress)
+
+
+SQ = VectorMethod(
+    "sq",
+    "stacked quantizers: residual codebooks refined together",
+    "Martinez, Hoos, Little, arXiv:1411.2173, 2014",
+    _fit,
+)

@@ -178,7 +178,7 @@ class Service:
             "n_levels": codebooks.n_levels,
             "n_codewords": codebooks.n_codewords,
             "metric": codebooks.metric,
-            "dim": codebooks.dim,
+            "dim": encoder.vector_dim,
             "has_thumbnails": "thumbnail" in schema.names,
             "query_kinds": kinds,
             "engine": {"name": encoder.engine.name, "version": encoder.engine.version},
@@ -212,7 +212,7 @@ class Service:
             ``bad_request``, if it has another dimension or is not finite as float32.
         """
         encoder = self.encoder() if encoder is None else encoder
-        dim = encoder.codebooks.dim
+        dim = encoder.vector_dim
         with np.errstate(over="ignore"):
             given = np.array([values], dtype=np.float32)
         if given.shape != (1, dim) or not np.isfinite(given).all():
