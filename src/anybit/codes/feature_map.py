@@ -20,6 +20,8 @@ Settings = dict[str, Any]
 
 # Numbers of the largest array that a block of vectors makes: 8 MiB of float64.
 _BLOCK_NUMBERS = 1 << 20
+# Of a vector or a feature, where no array says how many there are.
+_MOST_VALUES = 1 << 24
 
 
 class FeatureMap(ABC):
@@ -292,7 +294,8 @@ class _Anchors(FeatureMap):
         sq_sizes = np.einsum("ad,ad->a", points, points)
         # Float64 keeps 1e-16 of |x|^2 in this difference; float32 would lose close anchors.
         sq_distances = _each_times(wide[:, None], wide) - 2 * _each_times(points, wide) + sq_sizes
-        kernel = np.exp(np.maximum(sq_distances, 0) / (-2.0 * float(self.width) ** 2))  # (n, A)
+        width = float(self.width)  # divided by twice: the square of a small one is 0
+        kernel = np.exp(-0.5 * np.maximum(sq_distances, 0) / width / width)  # (n, A)
         return _each_times(self.weights.T.astype(np.float64), kernel - self.mean)
 
     def to_tensors(self) -> tuple[Tensors, Settings]:
@@ -418,5 +421,7 @@ def _check_range(name: str, numbers: Int64Array, least: int, end: int) -> None:
 
 def _check_dims(**dims: int) -> None:
     for name, dim in dims.items():
-        if not isinstance(dim, int) or isinstance(dim, bool) or dim < 1:
-            raise OptionError(f"{name} must be a whole number above 0, got {dim!r}.")
+        if not isinstance(dim, int) or isinstance(dim, bool) or not 1 <= dim <= _MOST_VALUES:
+            raise OptionError(
+                f"{name} must be a whole number from 1 to {_MOST_VALUES}, got {dim!r}."
+            )

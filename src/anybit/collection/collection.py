@@ -19,6 +19,7 @@ from anybit.collection.ingest import Ingest, code_rows
 from anybit.collection.manifest import are_same_rows
 from anybit.collection.metadata_names import stored_names
 from anybit.collection.migration import MigrateReport
+from anybit.collection.query import check_source_dim
 from anybit.collection.reader import CollectionReader
 from anybit.collection.replacement import (
     Target,
@@ -139,7 +140,7 @@ class Collection(CollectionReader):
         options = AddOptions() if options is None else options
         if not isinstance(source, Source):
             source = open_source(Path(source), options.source)
-        self._check_dim(source)
+        check_source_dim(source, self._input_dim)
         if options.id_prefix is not None:
             source = source.with_id_prefix(options.id_prefix)
         if len(np.unique(source.ids)) != len(source.ids):

@@ -19,9 +19,8 @@ __all__ = ["check_source_dim", "query_features"]
 def query_features(
     query: str | Path | Image.Image | Float32Array,
     encoder: Callable[[], Encoder],
-    dim: int,
-    *,
-    takes_vectors: bool,
+    input_dim: int | None,
+    feature_dim: int,
 ) -> Float32Array:
     """Return the feature of one query, (1, D) float32.
 
@@ -31,10 +30,10 @@ def query_features(
         A path that ends in ``.npy`` is a vector, any other one a picture.
     encoder : callable
         Gives the encoder when it is needed: a feature of an image model needs none.
-    dim : int
-        Values that a vector must have.
-    takes_vectors : bool
-        Whether the model takes vectors rather than pictures.
+    input_dim : int or None
+        Values of the vectors that the model takes; None where it takes pictures.
+    feature_dim : int
+        Values of a feature, which a vector is where the model takes pictures.
 
     Raises
     ------
@@ -47,24 +46,24 @@ def query_features(
     if isinstance(query, str | Path) and Path(query).suffix.lower() == ".npy":
         query = _vector_of(Path(query))
     if isinstance(query, np.ndarray):
-        vector = _checked_vector(query, dim)
+        vector = _checked_vector(query, feature_dim if input_dim is None else input_dim)
         # A feature of an image model is taken as it is.
-        return encoder().features(vector) if takes_vectors else vector
-    model = None if takes_vectors else encoder()
+        return vector if input_dim is None else encoder().features(vector)
+    model = encoder() if input_dim is None else None
     if model is None or model.preprocessor is None:
         raise DataError(
-            f"the model takes vectors of {dim} values, got a picture as query. "
+            f"the model takes vectors of {input_dim} values, got a picture as query. "
             "Give a .npy file or an array."
         )
     image = query if isinstance(query, Image.Image) else _picture_of(Path(query))
     return model.features(model.preprocessor(image)[None])  # (1, D)
 
 
-def check_source_dim(source: Source, dim: int) -> None:
-    """Raise ShapeError where the vectors of a source do not have `dim` values each."""
-    if source.kind == "vectors" and source.dim != dim:
+def check_source_dim(source: Source, input_dim: int | None) -> None:
+    """Raise ShapeError where a model takes vectors of another dimension than a source has."""
+    if source.kind == "vectors" and input_dim not in (None, source.dim):
         raise ShapeError(
-            f"vectors must have {dim} dimensions as the collection's model "
+            f"vectors must have {input_dim} dimensions as the collection's model "
             f"takes, got {source.dim}. Use vectors of the kind it was trained on."
         )
 

@@ -172,13 +172,10 @@ class CollectionReader:
         return self._encoder
 
     @property
-    def _takes_vectors(self) -> bool:
-        return backbone_name(self.model_config) == "none"
-
-    @property
-    def _vector_dim(self) -> int:
-        # The encoder of vectors costs nothing to load; the others take features as vectors.
-        return self.encoder.vector_dim if self._takes_vectors else self.codebooks.dim
+    def _input_dim(self) -> int | None:
+        """Values of the vectors that the model takes; None where it takes pictures."""
+        takes_vectors = backbone_name(self.model_config) == "none"
+        return self.encoder.vector_dim if takes_vectors else None
 
     def __len__(self) -> int:
         return self.count()
@@ -317,9 +314,8 @@ class CollectionReader:
         """
 
         def work() -> Hits:
-            features = query_features(
-                query, lambda: self.encoder, self._vector_dim, takes_vectors=self._takes_vectors
-            )
+            dims = (self._input_dim, self.codebooks.dim)
+            features = query_features(query, lambda: self.encoder, *dims)
             return self._hits(features, k, bits, where)
 
         return self._retried(work)
@@ -403,7 +399,7 @@ class CollectionReader:
         if not isinstance(queries, Source):
             queries = open_source(Path(queries), options.source)
         self._follow()
-        self._check_dim(queries)
+        check_source_dim(queries, self._input_dim)
         return self._retried(
             lambda: gather_input(queries, self.encoder, self._store, options, progress)
         )
@@ -446,7 +442,3 @@ class CollectionReader:
                 self._folder, self._manifest, self._store, self.codebooks, self.model_config
             )
         )
-
-    def _check_dim(self, source: Source) -> None:
-        if self._takes_vectors:
-            check_source_dim(source, self._vector_dim)

@@ -178,7 +178,11 @@ def test_a_feature_that_is_too_large_is_refused():
 @pytest.mark.parametrize(
     ("make", "error", "match"),
     [
-        (lambda: FeatureMap.identity(0), OptionError, "dim must be a whole number above 0, got 0"),
+        (
+            lambda: FeatureMap.identity(0),
+            OptionError,
+            "dim must be a whole number from 1 to .*, got 0",
+        ),
         (lambda: FeatureMap.linear(np.zeros(3), np.eye(2)), ShapeError, "mean must have shape"),
         (lambda: FeatureMap.linear(np.zeros(2), np.eye(2) * np.nan), OptionError, "finite"),
         (lambda: FeatureMap.linear(np.zeros(2), np.zeros((2, 0))), ShapeError, "empty"),

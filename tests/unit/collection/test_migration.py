@@ -198,7 +198,7 @@ def test_pictures_come_from_the_store_or_from_their_files(tmp_path, monkeypatch)
     from anybit.data import Preprocessor
 
     class Colours:
-        kind = "images"
+        kind, vector_dim = "images", 6
         preprocessor = Preprocessor(size_px=4, mean=(0, 0, 0), std=(1, 1, 1))
         has_own_device = False
 
