@@ -106,6 +106,10 @@ def read_manifest(folder: Folder) -> Manifest:
             f"{path} must have collection format version {FORMAT_VERSION} or older, "
             f"got {version}. Update anybit."
         )
+    if unknown := content.keys() - {"format", _CHECKSUM, *Manifest.__dataclass_fields__}:
+        raise FormatError(
+            f"{path} is damaged: it has the unknown key {min(unknown)!r}. Restore it from a copy."
+        )
     if _CHECKSUM in content and content[_CHECKSUM] != _checksum_of(content):
         raise FormatError(
             f"{path} is damaged: its checksum is not that of its content. Restore it from a copy."

@@ -164,7 +164,7 @@ class Dataset:
                 raise OptionError(f"version must be one that is still there, got {version}.")
             raise self._manifest_error(version, damages[0].reason)
         if path not in self.log:
-            check_end(self.folder.read(path))
+            check_end(path, self.folder.read(path))
         with panics_as_errors():
             return lance_library().dataset(str(self.path), version=version)
 

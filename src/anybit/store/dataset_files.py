@@ -94,7 +94,7 @@ def version_of(manifest: str) -> int:
     return _NEWEST - int(manifest.removeprefix("_versions/").removesuffix(_MANIFEST))
 
 
-def check_end(manifest: bytes) -> None:
+def check_end(name: str, manifest: bytes) -> None:
     """Check that a manifest without a record was written to its end.
 
     Lance 14 panics at some that are cut off, and prints a backtrace.
@@ -105,7 +105,7 @@ def check_end(manifest: bytes) -> None:
         If it was not.
     """
     if not manifest.endswith(_END):
-        raise ValueError(f"a manifest must end with {_END!r}, got {manifest[-4:]!r}.")
+        raise ValueError(f"{name} must end with {_END!r}, got {manifest[-4:]!r}: it is cut off.")
 
 
 def aside_of(version: int) -> str:

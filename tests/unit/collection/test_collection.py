@@ -375,6 +375,8 @@ def test_folders_that_are_no_collection_are_refused(collection, tmp_path):
         (json.dumps({**content, "format_version": 4}), "version 3 or older, got 4"),
         (json.dumps({**content, "format": "other"}), "must describe an anybit-collection"),
         (json.dumps({"format": "anybit-collection", "format_version": 1}), "damaged"),
+        (json.dumps({**content, "chdcksum": "1"}), "unknown key 'chdcksum'"),
+        (json.dumps({**content, "checksum": "1"}), "checksum is not that of its content"),
         ("{", "must be a JSON file"),
     ]:
         manifest.write_text(text)
