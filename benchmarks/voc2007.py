@@ -25,7 +25,7 @@ import torch
 from anybit.bench import environment, write_result
 from anybit.data import Preprocessor, Source, SourceOptions, open_source
 from anybit.evaluation import EvaluationInput, EvaluationOptions, evaluate
-from anybit.models import DQN, DRQ, BackboneConfig, build_backbone, load_model
+from anybit.models import BackboneConfig, ImageModel, build_backbone, load_model
 from anybit.papers import features_of
 from anybit.quantizers import RecurrentFitOptions, fit_recurrent
 from anybit.training import TrainOptions, train
@@ -118,7 +118,7 @@ def options_of(args: argparse.Namespace, bits: int, n_codewords: int) -> TrainOp
     )
 
 
-def trained(source: Source, options: TrainOptions, folder: Path) -> DRQ | DQN:
+def trained(source: Source, options: TrainOptions, folder: Path) -> ImageModel:
     """Return the model of `folder`; train it first, or go on, where it is not there yet."""
     if not folder.exists():
         train(source, options, output=folder, resume=True, progress=_say_progress)

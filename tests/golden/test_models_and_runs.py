@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,18 @@ def test_a_run_of_version_1_goes_on_from_its_checkpoint(method: str, tmp_path: P
     )
 
 
-def test_a_run_of_version_1_with_other_options_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 4},
+        {"augmentation": "flip"},
+        {"preset_overrides": {"head": {"head_dims": [6, 10]}, "losses": {"mining": "all"}}},
+        {"preset_overrides": {"head": {"head_dims": [6, 10]}, "is_refitted": False}},
+    ],
+)
+def test_a_run_of_version_1_with_other_options_is_refused(
+    changes: dict[str, object], tmp_path: Path
+) -> None:
     shutil.copytree(HERE / "runs_v1" / "drq", tmp_path / "model.run")
     with pytest.raises(FormatError, match="other options"):
-        train(digits(), options("drq", seed=4), output=tmp_path / "model", resume=True)
+        train(digits(), replace(options("drq"), **changes), output=tmp_path / "model", resume=True)

@@ -19,7 +19,7 @@ from anybit.data import BadItems, Preprocessor, Source, content_digest
 from anybit.errors import DataError
 from anybit.types import Float32Array, Int64Array
 
-__all__ = ["Batch", "batches_of"]
+__all__ = ["ItemBatch", "batches_of"]
 
 _THUMBNAIL_QUALITY = 80
 _MOST_WORKERS = 16
@@ -27,7 +27,7 @@ _BATCHES_AHEAD = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class ItemBatch:
     """Some items of a source on their way to the network.
 
     Parameters
@@ -60,7 +60,7 @@ def batches_of(
     options: AddOptions,
     bad: BadItems,
     origins: Int64Array | None = None,
-) -> Iterator[Batch]:
+) -> Iterator[ItemBatch]:
     """Yield a source in batches; the images of each are decoded by all threads together.
 
     Where the network has a device of its own the next batches are decoded meanwhile. On the
@@ -85,12 +85,12 @@ def batches_of(
             stop = min(start + 4096, n_items)
             vectors = source.vectors(start, stop)
             digests = [content_digest(row.data) for row in vectors]
-            yield Batch(np.arange(start, stop), vectors, None, stop - start, digests)
+            yield ItemBatch(np.arange(start, stop), vectors, None, stop - start, digests)
         return
     reader = _ImageReader(source, encoder.preprocessor, options, bad, origins)
     n_workers = options.n_workers or min(_MOST_WORKERS, os.cpu_count() or 1)
     n_ahead = _BATCHES_AHEAD if encoder.has_own_device else 0
-    ahead: deque[list[Future[Batch]]] = deque()
+    ahead: deque[list[Future[ItemBatch]]] = deque()
     pool = ThreadPoolExecutor(n_workers, thread_name_prefix="anybit-decode")
     try:
         for start in range(0, n_items, options.batch_size):
@@ -105,11 +105,11 @@ def batches_of(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _joined(parts: list[Future[Batch]]) -> Batch:
+def _joined(parts: list[Future[ItemBatch]]) -> ItemBatch:
     """Wait for the parts of a batch and put them together."""
     batches = [part.result() for part in parts]
     has_thumbnails = batches[0].thumbnails is not None
-    return Batch(
+    return ItemBatch(
         np.concatenate([batch.positions for batch in batches]),
         np.concatenate([batch.inputs for batch in batches]),
         [jpeg for batch in batches for jpeg in batch.thumbnails or ()] if has_thumbnails else None,
@@ -129,7 +129,7 @@ class _ImageReader:
     bad: BadItems
     origins: Int64Array | None = None  # positions (N,) in the source as it was given
 
-    def read(self, start: int, stop: int) -> Batch:
+    def read(self, start: int, stop: int) -> ItemBatch:
         """Decode and preprocess the images from `start` to `stop`."""
         positions, pixels, digests = [], [], []
         thumbnails: list[bytes] = []
@@ -154,7 +154,7 @@ class _ImageReader:
         stacked = np.empty((len(pixels), size, size, 3), dtype=np.uint8)  # (b, H, W, 3)
         for row, one in enumerate(pixels):
             stacked[row] = one
-        return Batch(
+        return ItemBatch(
             np.array(positions, dtype=np.int64),
             self.preprocessor.normalise(stacked),
             thumbnails if longest_px else None,

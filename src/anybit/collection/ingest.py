@@ -16,7 +16,7 @@ import pyarrow as pa
 from anybit.codes import Codebooks, Codes
 from anybit.collection.add_options import AddOptions
 from anybit.collection.addition_plan import AdditionPlan, check_commit
-from anybit.collection.batches import Batch, batches_of
+from anybit.collection.batches import ItemBatch, batches_of
 from anybit.collection.encoder import Encoder
 from anybit.collection.metadata_names import stored_names
 from anybit.collection.signatures import signatures_of
@@ -100,7 +100,7 @@ class Ingest:
         if progress is not None:
             progress(n_done, n_total)
 
-    def _batches(self, encoder: Encoder, bad: BadItems, changed: Int64Array) -> Iterator[Batch]:
+    def _batches(self, encoder: Encoder, bad: BadItems, changed: Int64Array) -> Iterator[ItemBatch]:
         """Return the items at some positions (n,) of the source, which they are from now on."""
         if len(self.source) and not len(changed):
             return iter(())
@@ -137,7 +137,7 @@ class Ingest:
                 "command again."
             ) from cause
 
-    def _take(self, batch: Batch, features: Float32Array) -> None:
+    def _take(self, batch: ItemBatch, features: Float32Array) -> None:
         """Encode one batch and keep its rows until a chunk is full."""
         ids = self._ids[batch.positions]
         rows = code_rows(ids, self.codebooks.encode(features))

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from anybit.errors import FormatError, OptionError
 from anybit.models.backbones import BackboneConfig
+from anybit.models.head import LinearHead
 from anybit.models.image_model import ImageModel
 from anybit.models.product import ProductConfig, ProductOutput, ProductQuantization
 
@@ -31,7 +32,8 @@ class DQNConfig:
     dim : int
         Dimension D of the bottleneck, a multiple of the subspaces M. 300 in the authors' code.
     is_unit_length : bool
-        Scale the feature to length 1.
+        Scale the feature to length 1. Not in the paper: cosines leave the length free, and
+        shrinking features would be a cheap way to a small quantisation loss.
     variant : {"dqn", "dqn2+", "dqnip"}
         The paper's DQN; its two-step variant, which learns features first and OPQ on them
         afterwards; the one with inner products instead of cosines in the loss.
@@ -74,29 +76,6 @@ class DQNConfig:
             raise FormatError(f"config.json must describe a DQN model: {cause}.") from cause
 
 
-class Bottleneck(nn.Module):
-    """The paper's layer in the place of fc8: linear, from the backbone's feature to z.
-
-    Parameters
-    ----------
-    dim_in, dim : int
-    is_unit_length : bool
-        Scale z to length 1. Not in the paper: cosines leave the length free, and shrinking
-        features would be a cheap way to a small quantisation loss.
-    """
-
-    def __init__(self, dim_in: int, dim: int, *, is_unit_length: bool = False) -> None:
-        super().__init__()
-        self.linear = nn.Linear(dim_in, dim)
-        self.dim = dim
-        self.is_unit_length = is_unit_length
-
-    def forward(self, feature: Tensor) -> Tensor:
-        """Map (B, dim_in) to z (B, D)."""
-        z: Tensor = self.linear(feature)
-        return nn.functional.normalize(z) if self.is_unit_length else z
-
-
 class DQN(ImageModel):
     """Deep Quantization Network.
 
@@ -118,8 +97,8 @@ class DQN(ImageModel):
     ----------
     backbone : Module
         Image (B, 3, H, W) to feature (B, D_b): the layers of AlexNet up to fc7 in the paper.
-    head : Bottleneck
-        Feature to z (B, D), the vector that is quantised.
+    head : LinearHead
+        Feature to z (B, D), the vector that is quantised: the paper's layer in the place of fc8.
     quantizer : ProductQuantization
         z to codes (M, B), one a subspace; they cannot be cut, and each length needs a model.
 
@@ -143,7 +122,7 @@ class DQN(ImageModel):
     methods = VARIANTS
     config_class = DQNConfig
     config: DQNConfig
-    head: Bottleneck
+    head: LinearHead
     quantizer: ProductQuantization
 
     def __init__(
@@ -151,7 +130,7 @@ class DQN(ImageModel):
     ) -> None:
         super().__init__(config, weights=weights, is_pretrained=is_pretrained)
         self.config = config
-        self.head = Bottleneck(self.backbone_dim, config.dim, is_unit_length=config.is_unit_length)
+        self.head = LinearHead(self.backbone_dim, config.dim, is_unit_length=config.is_unit_length)
         self.quantizer = ProductQuantization(config.dim, config.quantizer)
 
     @property

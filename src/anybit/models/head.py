@@ -1,11 +1,68 @@
-"""The head of DRQ: an intermediate layer, from it an embedding, both side by side."""
+"""Heads between backbone and quantiser: linear layers, and the two side by side of DRQ."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ConcatHead"]
+from anybit.errors import OptionError
+
+__all__ = ["Activation", "ConcatHead", "LinearHead"]
+
+Activation: TypeAlias = Literal["none", "tanh", "sigmoid", "relu"]
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "relu": torch.relu,
+}
+
+
+class LinearHead(nn.Module):
+    """Map a backbone's feature to the vector that is quantised, by a linear layer at the end.
+
+    Parameters
+    ----------
+    dim_in, dim : int
+    hidden_dims : tuple of int
+        Sizes of layers before it, each followed by a rectifier.
+    activation : {"none", "tanh", "sigmoid", "relu"}
+        After the last layer.
+    is_unit_length : bool
+        Scale the result to length 1.
+    """
+
+    def __init__(
+        self,
+        dim_in: int,
+        dim: int,
+        *,
+        hidden_dims: tuple[int, ...] = (),
+        activation: Activation = "none",
+        is_unit_length: bool = False,
+    ) -> None:
+        super().__init__()
+        if activation not in get_args(Activation):
+            raise OptionError(
+                f"activation must be one of {', '.join(get_args(Activation))}, got {activation!r}."
+            )
+        sizes = (dim_in, *hidden_dims)
+        layers = [nn.Sequential(nn.Linear(*pair), nn.ReLU()) for pair in pairwise(sizes)]
+        self.hidden = nn.Sequential(*layers)
+        self.linear = nn.Linear(sizes[-1], dim)
+        self.dim = dim
+        self.activation = activation
+        self.is_unit_length = is_unit_length
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """Map (B, dim_in) to (B, dim)."""
+        x: Tensor = self.linear(self.hidden(feature))
+        if self.activation != "none":
+            x = _ACTIVATIONS[self.activation](x)
+        return nn.functional.normalize(x) if self.is_unit_length else x
 
 
 class ConcatHead(nn.Module):

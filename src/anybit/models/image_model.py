@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from anybit.codes import Codebooks, ModelFolder, read_model_folder, write_model_folder
 from anybit.errors import FormatError
 from anybit.models.backbones import BackboneConfig, build_backbone
-from anybit.models.product import ProductQuantization
-from anybit.models.recurrent import RecurrentQuantization
+from anybit.models.quantizer_block import QuantizerBlock
 from anybit.types import Float32Array
 
 __all__ = ["ImageModel", "ModelConfig"]
@@ -51,7 +50,9 @@ class ImageModel(nn.Module, ABC):
     Attributes
     ----------
     methods : tuple of str
-        Names in config.json that this class reads.
+        Methods in config.json whose models this class reads.
+    kind : str
+        Name of the class in config.json, where it serves methods that it does not list.
     backbone : Module
         Image (B, 3, H, W) to feature (B, D_b).
     backbone_dim : int
@@ -63,10 +64,11 @@ class ImageModel(nn.Module, ABC):
     """
 
     methods: ClassVar[tuple[str, ...]] = ()
+    kind: ClassVar[str] = ""
     config_class: ClassVar[type[Any]]
     config: ModelConfig
     head: nn.Module
-    quantizer: RecurrentQuantization | ProductQuantization
+    quantizer: QuantizerBlock
 
     def __init__(
         self, config: ModelConfig, *, weights: Path | None = None, is_pretrained: bool = False
@@ -154,6 +156,8 @@ class ImageModel(nn.Module, ABC):
             "backbone": self.config.backbone.to_dict(),
             "class_names": list(self.class_names) if self.class_names else None,
         }
+        if self.kind:
+            config["model"] = self.kind
         folder = ModelFolder(config, tensors, self.preprocessor, self.summary)
         codebooks = self.export_codebooks()
         self.fingerprint = write_model_folder(path, folder, codebooks, overwrite=overwrite)
@@ -171,10 +175,17 @@ class ImageModel(nn.Module, ABC):
         return cls.of_folder(read_model_folder(path), path)
 
     @classmethod
+    def reads(cls, config: dict[str, Any]) -> bool:
+        """Tell whether a model with this config.json is one of this class."""
+        if "model" in config:
+            return bool(config["model"] == cls.kind)
+        return config.get("method") in cls.methods
+
+    @classmethod
     def of_folder(cls, folder: ModelFolder, path: str | Path) -> Self:
         """Make the model of a folder that was read from `path`; see `from_pretrained`."""
         method = folder.config.get("method")
-        if method not in cls.methods or "architecture" not in folder.config:
+        if not cls.reads(folder.config) or "architecture" not in folder.config:
             raise FormatError(f"{path} must hold a {cls.__name__} model, got {method!r}.")
         model = cls(cls.config_class.from_dict(folder.config["architecture"]))
         tensors, settings = dict(folder.tensors), folder.config["codebooks"]

@@ -6,15 +6,17 @@ from pathlib import Path
 
 from anybit.codes import read_model_folder
 from anybit.errors import FormatError
+from anybit.models.code_model import CodeModel
 from anybit.models.dqn import DQN
 from anybit.models.drq import DRQ
+from anybit.models.image_model import ImageModel
 
 __all__ = ["load_model"]
 
-_CLASSES: tuple[type[DRQ] | type[DQN], ...] = (DRQ, DQN)
+_CLASSES: tuple[type[ImageModel], ...] = (DRQ, DQN, CodeModel)
 
 
-def load_model(path: str | Path) -> DRQ | DQN:
+def load_model(path: str | Path) -> ImageModel:
     """Read a model folder with a network; its config.json names the method.
 
     Parameters
@@ -23,18 +25,20 @@ def load_model(path: str | Path) -> DRQ | DQN:
 
     Returns
     -------
-    DRQ or DQN
-        On the CPU, ready for evaluation.
+    ImageModel
+        `DRQ`, `DQN` or `CodeModel`, on the CPU, ready for evaluation.
 
     Raises
     ------
     FormatError
-        If the folder is damaged, or holds another method.
+        If the folder is damaged, or holds another kind of model.
     """
     folder = read_model_folder(path)
-    method = folder.config.get("method")
     for known in _CLASSES:
-        if method in known.methods:
+        if known.reads(folder.config):
             return known.of_folder(folder, path)
     names = ", ".join(name for known in _CLASSES for name in known.methods)
-    raise FormatError(f"{path} must hold a model of one of {names}, got {method!r}. Update anybit.")
+    raise FormatError(
+        f"{path} must hold a model of one of {names}, or a {CodeModel.kind}, got "
+        f"{folder.config.get('method')!r}. Update anybit."
+    )

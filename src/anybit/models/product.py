@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from anybit.codes import Codebooks, bits_per_level
 from anybit.errors import DataError, OptionError, ShapeError
+from anybit.models.quantizer_block import QuantizerBlock
 from anybit.types import Metric
 
 __all__ = ["ProductConfig", "ProductOutput", "ProductQuantization"]
@@ -61,7 +62,7 @@ class ProductOutput:
     codes: Tensor
 
 
-class ProductQuantization(nn.Module):
+class ProductQuantization(QuantizerBlock):
     """Quantise each of M consecutive parts of a vector with a codebook of its own.
 
     The codewords are not parameters: no gradient moves them. `assign` finds the best codes for

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from anybit.codes import Codebooks
 from anybit.errors import OptionError
+from anybit.models.quantizer_block import QuantizerBlock
 
 __all__ = ["QuantizerConfig", "RecurrentOutput", "RecurrentQuantization"]
 
@@ -78,7 +79,7 @@ class RecurrentOutput:
     codes: Tensor
 
 
-class RecurrentQuantization(nn.Module):
+class RecurrentQuantization(QuantizerBlock):
     """Quantise with one shared codebook and a scalar scale per level.
 
     Level m chooses from ``level_scales[m] * codebook`` the codeword for the residual

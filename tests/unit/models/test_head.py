@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from anybit.models import ConcatHead
+from anybit.errors import OptionError
+from anybit.models import ConcatHead, LinearHead
 
 
 @pytest.fixture
@@ -44,3 +45,22 @@ def test_without_concatenation_the_embedding_alone_is_the_feature(feature, is_un
     x, z = head(feature)
     assert head.dim == x.shape[1] == 3
     torch.testing.assert_close(x, z)
+
+
+@pytest.mark.parametrize(
+    ("activation", "function"),
+    [("none", lambda x: x), ("tanh", torch.tanh), ("sigmoid", torch.sigmoid), ("relu", torch.relu)],
+)
+def test_linear_head_ends_with_its_activation(feature, activation, function):
+    head = LinearHead(7, 3, hidden_dims=(4,), activation=activation)
+    inner = torch.relu(feature @ head.hidden[0][0].weight.T + head.hidden[0][0].bias)
+    wanted = function(inner @ head.linear.weight.T + head.linear.bias)
+    torch.testing.assert_close(head(feature), wanted)
+    assert head.dim == 3
+
+
+def test_linear_head_scales_to_unit_length(feature):
+    lengths = LinearHead(7, 3, is_unit_length=True)(feature).norm(dim=1)
+    torch.testing.assert_close(lengths, torch.ones(5))
+    with pytest.raises(OptionError, match=r"activation must be one of none, tanh, .*got 'sine'"):
+        LinearHead(7, 3, activation="sine")

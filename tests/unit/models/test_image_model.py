@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from anybit.models import DQN, BackboneConfig, DQNConfig, ProductConfig
+from anybit.models import DQN, BackboneConfig, DQNConfig, ProductConfig, StartsFromImages
 
 BACKBONE = BackboneConfig("resnet-small", 128, {"widths": [4, 4, 8]})
 
@@ -35,3 +35,17 @@ def test_features_in_pieces_are_those_of_one_batch(model, rng, piece_sizes):
 def test_no_image_and_very_large_ones(model, n_images, px, piece_sizes):
     assert model.features(np.zeros((n_images, 3, px, px), np.float32)).shape == (n_images, 6)
     assert piece_sizes == ([1] * n_images or [0])
+
+
+def test_a_model_remembers_what_its_folder_says(model, tmp_path):
+    assert (model.preprocessor, model.class_names, model.summary) == (None, None, {})
+    told = {"size_px": 128}, ("cat", "dog"), {"n_images": 7}
+    model.describe(*told)
+    model.save_pretrained(tmp_path / "model")
+    again = DQN.from_pretrained(tmp_path / "model")
+    assert (again.preprocessor, again.class_names, again.summary) == told
+
+
+def test_backbones_say_whether_they_start_from_images(model):
+    assert isinstance(model.backbone, StartsFromImages)
+    assert not isinstance(torch.nn.Conv2d(3, 4, 3), StartsFromImages)

@@ -64,3 +64,9 @@ def test_negative_scale_turns_cosine_choice_round():
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(OptionError, match=r"must be"):
         QuantizerConfig(**settings)
+
+
+@pytest.mark.parametrize("n_levels", [0, -1, 5])
+def test_number_of_levels_that_the_block_has_not_is_refused(n_levels):
+    with pytest.raises(OptionError, match=f"n_levels must be from 1 to 4, got {n_levels}"):
+        random_block()(torch.zeros(2, 16), n_levels)
