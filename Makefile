@@ -1,7 +1,7 @@
 # Every target does its own set-up in .venv; a stamp makes that fast when nothing changed.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all test-web test-processors crash damage sanitize check format bench clean
+.PHONY: help setup demo methods test test-all test-web test-processors crash damage sanitize check format bench clean
 
 VENV   := .venv
 PYTHON ?= python3
@@ -27,6 +27,10 @@ setup: $(STAMP)  ## Environment in .venv with everything, editable.
 
 demo: $(STAMP)  ## Handwritten digits: train, index, cut, evaluate, report (about a minute).
 	$(BIN)/anybit demo --output demo --overwrite
+
+methods: $(STAMP)  ## Write docs/methods.md from the registries of methods.
+	$(BIN)/python -c "from pathlib import Path; from anybit.training import methods_page; \
+	Path('docs/methods.md').write_text(methods_page(), 'utf-8')"
 
 test: $(STAMP)  ## The tests, without the slow ones.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "not slow" --ignore=tests/web

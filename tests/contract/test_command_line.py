@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-COMMANDS = ("demo", "train", "create", "add", "search", "evaluate", "info", "serve")
+COMMANDS = ("demo", "train", "create", "add", "search", "evaluate", "info", "serve", "methods")
 HEAVY = {"torch", "lance", "pyarrow", "numpy", "PIL", "matplotlib", "rich", "pydantic"}
 
 

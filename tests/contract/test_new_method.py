@@ -52,7 +52,10 @@ METHOD = MethodDefinition(PRESETS, CodeModel, architecture, Training)
 '''
 
 # The entry of the registry.
-ENTRY = ImageMethod("toy-hash", "Toy", "None", "toy_methods.toy_hash:METHOD", "sign", n_codewords=2)
+ENTRY = ImageMethod(
+    "toy-hash", "Toy", "pairs and signs", "None", "toy_methods.toy_hash:METHOD", "sign",
+    n_codewords=2,
+)  # fmt: skip
 
 
 @pytest.fixture

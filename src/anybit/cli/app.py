@@ -17,6 +17,7 @@ from anybit.cli.evaluate import evaluate
 from anybit.cli.export import export
 from anybit.cli.import_index import import_index
 from anybit.cli.info import info
+from anybit.cli.methods import methods
 from anybit.cli.migrate import migrate
 from anybit.cli.papers import papers_app
 from anybit.cli.search import search
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 _COMMANDS = (
     demo, train, create, add, search, evaluate, advise, info, delete, compact, verify, migrate,
-    export, serve,
+    export, serve, methods,
 )  # fmt: skip
 for _function in _COMMANDS:
     app.command()(_function)

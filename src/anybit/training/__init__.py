@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         triplet_loss,
     )
     from anybit.training.methods.drq.presets import DRQPreset, LossOptions
+    from anybit.training.overview import MethodOverview, method_overviews, methods_page
     from anybit.training.train_source import train
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "LossOptions",
     "Method",
     "MethodDefinition",
+    "MethodOverview",
     "OptimizerOptions",
     "Preset",
     "TrainOptions",
@@ -52,6 +54,8 @@ __all__ = [
     "distortion_losses",
     "image_method",
     "joint_central_loss",
+    "method_overviews",
+    "methods_page",
     "pairwise_cosine_loss",
     "pairwise_inner_product_loss",
     "presets_of",
@@ -70,6 +74,7 @@ _MODULE_OF = {
     "LossOptions": "methods.drq.presets",
     "Method": "engine.method",
     "MethodDefinition": "engine.definition",
+    "MethodOverview": "overview",
     "OptimizerOptions": "engine.presets",
     "Preset": "engine.presets",
     "TrainOptions": "engine.train_options",
@@ -77,6 +82,8 @@ _MODULE_OF = {
     "cosine_softmax_loss": "methods.drq.losses",
     "distortion_losses": "methods.drq.losses",
     "joint_central_loss": "methods.drq.losses",
+    "method_overviews": "overview",
+    "methods_page": "overview",
     "pairwise_cosine_loss": "methods.dqn",
     "pairwise_inner_product_loss": "methods.dqn",
     "presets_of": "engine.definition",

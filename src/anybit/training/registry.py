@@ -20,7 +20,9 @@ class ImageMethod:
     name : str
         As on the command line.
     title : str
-        As in a table.
+        As in the tables of the papers.
+    summary : str
+        One line for lists of methods.
     reference : str
         The paper.
     definition : str
@@ -39,11 +41,12 @@ class ImageMethod:
     takes_label_vectors : bool
         It can use a vector for each class.
     needs : tuple of str
-        What it cannot do without, beside pictures.
+        What it cannot do without beside images and torch: ``labels``, extras of the installation.
     """
 
     name: str
     title: str
+    summary: str
     reference: str
     definition: str
     codes: Literal["shared", "product", "stacked", "sign"]
@@ -67,17 +70,21 @@ IMAGE_METHODS: dict[str, ImageMethod] = {
     method.name: method
     for method in (
         ImageMethod(
-            "drq", "DRQ", _DRQ, "anybit.training.methods.drq:DRQ_METHOD", "shared",
-            is_sequential=True, stages=("features", "one level", "all levels"),
-            takes_label_vectors=True,
-        ),
-        ImageMethod("dqn", "DQN", _DQN, "anybit.training.methods.dqn:DQN_METHOD", "product"),
-        ImageMethod(
-            "dqn2+", "DQN2+", _DQN, "anybit.training.methods.dqn:TWO_STEP_METHOD", "product",
-            needs=("labels", "FAISS"),
+            "drq", "DRQ", "one codebook for all levels, a scale per level; three stages", _DRQ,
+            "anybit.training.methods.drq:DRQ_METHOD", "shared", is_sequential=True,
+            stages=("features", "one level", "all levels"), takes_label_vectors=True,
         ),
         ImageMethod(
-            "dqnip", "DQNip", _DQN, "anybit.training.methods.dqn:INNER_PRODUCT_METHOD", "product"
+            "dqn", "DQN", "product codes learned in turns with the cosines of pairs", _DQN,
+            "anybit.training.methods.dqn:DQN_METHOD", "product",
+        ),
+        ImageMethod(
+            "dqn2+", "DQN2+", "the features of DQN first, then OPQ on them", _DQN,
+            "anybit.training.methods.dqn:TWO_STEP_METHOD", "product", needs=("labels", "faiss"),
+        ),
+        ImageMethod(
+            "dqnip", "DQNip", "DQN with inner products in place of cosines", _DQN,
+            "anybit.training.methods.dqn:INNER_PRODUCT_METHOD", "product",
         ),
     )
 }  # fmt: skip

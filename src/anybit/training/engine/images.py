@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from anybit.data import BadItems, Preprocessor, Source
-from anybit.types import BoolArray, Int64Array, ProgressCallback, UInt8Array
+from anybit.types import BoolArray, Int64Array, UInt8Array
 
 __all__ = ["TrainingImages"]
 
@@ -27,7 +27,6 @@ class TrainingImages:
     preprocessor : Preprocessor
     max_bad : float
         Share of images that may be unusable; they are left out of training.
-    progress : callable, optional
 
     Attributes
     ----------
@@ -36,27 +35,21 @@ class TrainingImages:
     bad_items : BadItems
     """
 
-    def __init__(
-        self,
-        source: Source,
-        preprocessor: Preprocessor,
-        max_bad: float,
-        progress: ProgressCallback | None = None,
-    ) -> None:
+    def __init__(self, source: Source, preprocessor: Preprocessor, max_bad: float) -> None:
         self._source, self._preprocessor, self._max_bad = source, preprocessor, max_bad
         self.bad_items = BadItems()
         self.bad_items.add_unlisted(source.unusable)
         self.positions = np.arange(len(source), dtype=np.int64)
         self._pixels: UInt8Array | None = None
         if len(source) * preprocessor.size_px**2 * 3 <= _MEMORY_BYTES:
-            self._read_all(progress)
+            self._read_all()
 
-    def _read_all(self, progress: ProgressCallback | None) -> None:
+    def _read_all(self) -> None:
         size, n_items = self._preprocessor.size_px, len(self._source)
         pixels = np.empty((n_items, size, size, 3), dtype=np.uint8)  # (N, H, W, 3)
         is_ok: BoolArray = np.zeros(n_items, dtype=np.bool_)
         for batch in self._source.iter_batches(
-            _READ_ITEMS, self._preprocessor, progress, bad_items=self.bad_items
+            _READ_ITEMS, self._preprocessor, bad_items=self.bad_items
         ):
             pixels[batch.positions], is_ok[batch.positions] = batch.data, batch.is_ok
         self.bad_items.check(n_items, self._max_bad)
