@@ -82,7 +82,7 @@ def digits(n_items: int = 120) -> ArrayImages:
 def toy_options(**changes: object) -> TrainOptions:
     settings = {
         "method": "toy-hash",
-        "bits": 8,
+        "bits": 24,
         "backbone": "resnet-small",
         "backbone_options": {"widths": [4, 8, 16]},
         "input_px": 16,
@@ -103,10 +103,10 @@ def test_a_method_of_one_file_trains_saves_loads_and_encodes(
     images = np.random.default_rng(0).standard_normal((20, 3, 16, 16)).astype(np.float32)
     np.testing.assert_array_equal(again.features(images), model.features(images))
     codebooks = again.export_codebooks()
-    assert (codebooks.n_levels, codebooks.n_codewords, codebooks.bits) == (8, 2, 8)
+    assert (codebooks.n_levels, codebooks.n_codewords, codebooks.bits) == (24, 2, 24)
     features = again.features(images)
     codes = codebooks.encode(features)
-    np.testing.assert_array_equal(codes.planes, (features > 0).T)
+    np.testing.assert_array_equal(codes.planes, (features >= 0).T)
     lines = (tmp_path / "model.run" / "metrics.csv").read_text()
     assert "epoch_pairs" in lines
     assert "training" in lines  # the name of its only stage

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from anybit.codes import Codebooks, bits_per_level
+from anybit.codes import MOST_LEVELS, Codebooks, bits_per_level
 from anybit.errors import DataError, OptionError, ShapeError
 from anybit.models.quantizer_block import QuantizerBlock
 from anybit.types import Metric
@@ -27,7 +27,7 @@ class ProductConfig:
     Parameters
     ----------
     n_levels : int
-        Subspaces M, 1 to 16; one code each.
+        Subspaces M; one code each.
     n_codewords : int
         Codewords K of a subspace, a power of two up to 256.
     has_rotation : bool
@@ -43,8 +43,8 @@ class ProductConfig:
 
     def __post_init__(self) -> None:
         bits_per_level(self.n_codewords)
-        if not 1 <= self.n_levels <= 16:
-            raise OptionError(f"n_levels must be from 1 to 16, got {self.n_levels}.")
+        if not 1 <= self.n_levels <= MOST_LEVELS:
+            raise OptionError(f"n_levels must be from 1 to {MOST_LEVELS}, got {self.n_levels}.")
 
 
 @dataclass(frozen=True)

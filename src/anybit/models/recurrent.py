@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from anybit.codes import Codebooks
+from anybit.codes import MOST_LEVELS, Codebooks
 from anybit.errors import OptionError
 from anybit.models.quantizer_block import QuantizerBlock
 
@@ -22,7 +22,7 @@ class QuantizerConfig:
     Parameters
     ----------
     n_levels : int
-        Levels M, 1 to 16.
+        Levels M.
     n_codewords : int
         Codewords K, a power of two up to 256.
     assignment : {"l2", "cosine"}
@@ -55,8 +55,8 @@ class QuantizerConfig:
     metric: Literal["ip", "l2", "cosine"] = "ip"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.n_levels <= 16:
-            raise OptionError(f"n_levels must be from 1 to 16, got {self.n_levels}.")
+        if not 1 <= self.n_levels <= MOST_LEVELS:
+            raise OptionError(f"n_levels must be from 1 to {MOST_LEVELS}, got {self.n_levels}.")
         if self.temperature <= 0:
             raise OptionError(f"temperature must be above 0, got {self.temperature}.")
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from anybit.codes import Codebooks
+from anybit.codes import MOST_LEVELS, Codebooks
 from anybit.errors import OptionError, ShapeError
 from anybit.models.quantizer_block import QuantizerBlock
-from anybit.types import Metric
+from anybit.types import Comparison, Metric
 
 __all__ = ["SignConfig", "SignOutput", "SignQuantization"]
 
@@ -26,14 +25,17 @@ class SignConfig:
         Bits of a code, as many as the feature has dimensions.
     metric : {"ip", "l2", "cosine"}
         How queries are compared with the signs.
+    comparison : {"sqd", "aqd"}
+        By the signs of the query, the order of Hamming distances, or by the query as it is.
     """
 
     n_levels: int = 32
     metric: Metric = "ip"
+    comparison: Comparison = "sqd"
 
     def __post_init__(self) -> None:
-        if self.n_levels < 1:
-            raise OptionError(f"n_levels must be at least 1, got {self.n_levels}.")
+        if not 1 <= self.n_levels <= MOST_LEVELS:
+            raise OptionError(f"n_levels must be from 1 to {MOST_LEVELS}, got {self.n_levels}.")
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class SignOutput:
 
 
 class SignQuantization(QuantizerBlock):
-    """Quantise each dimension to its sign; 0 counts as -1. There is nothing to learn.
+    """Quantise each dimension to its sign; 0 counts as +1. There is nothing to learn.
 
     Parameters
     ----------
@@ -77,7 +79,7 @@ class SignQuantization(QuantizerBlock):
 
     def forward(self, x: Tensor) -> SignOutput:
         """Quantise features (B, D)."""
-        is_positive = x > 0
+        is_positive = x >= 0
         hard = torch.where(is_positive, 1.0, -1.0).to(x.dtype)  # (B, D)
         return SignOutput(hard, is_positive.T.long())
 
@@ -89,17 +91,13 @@ class SignQuantization(QuantizerBlock):
         ShapeError
             If they are others.
         """
-        wanted = self.export_codebooks()
-        found = codebooks.codebooks
-        if found.shape != wanted.codebooks.shape or (found != wanted.codebooks).any():
+        if codebooks.kind != "signs" or codebooks.n_levels != self.config.n_levels:
             raise ShapeError(
-                f"codebooks must be -1 and +1 for each of {self.config.n_levels} bits, got "
-                f"{codebooks.kind} codebooks of shape {found.shape}."
+                f"codebooks must be of kind signs with {self.config.n_levels} bits, got "
+                f"{codebooks.kind} with {codebooks.bits}."
             )
 
     def export_codebooks(self) -> Codebooks:
-        """Return a product codebook of -1 and +1 for each bit."""
-        signs = np.array([[-1], [1]], dtype=np.float32)  # (2, 1)
-        return Codebooks.product(
-            np.tile(signs, (self.config.n_levels, 1, 1)), metric=self.config.metric
-        )
+        """Return the codebooks -1 and +1 of each bit."""
+        config = self.config
+        return Codebooks.signs(config.n_levels, metric=config.metric, comparison=config.comparison)

@@ -152,7 +152,15 @@ def test_unwritable_output_is_refused_before_the_work(tmp_path, rng, source, opt
 
 
 @pytest.mark.parametrize(
-    "settings", [{"bits": 7}, {"bits": 136}, {"preset": "other"}, {"batch_size": 0}]
+    "settings",
+    [
+        {"bits": 7},
+        {"bits": 0},
+        {"bits": -8},
+        {"bits": 8200},
+        {"preset": "other"},
+        {"batch_size": 0},
+    ],
 )
 def test_options_out_of_range_are_refused(settings):
     with pytest.raises(OptionError, match="must be"):

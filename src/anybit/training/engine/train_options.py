@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from anybit.codes import bits_per_level
+from anybit.codes import MOST_LEVELS, bits_per_level
 from anybit.data import SourceOptions
 from anybit.errors import OptionError
 from anybit.quantizers import METHODS as VECTOR_METHODS
@@ -106,10 +106,10 @@ class TrainOptions:
             raise OptionError(f"method must be one of {', '.join(known)}, got {self.method!r}.")
         self._fix_codewords()
         step = bits_per_level(self.n_codewords)
-        if self.bits <= 0 or self.bits % step or not 1 <= self.bits // step <= 16:
+        if self.bits % step or not 1 <= self.bits // step <= MOST_LEVELS:
             raise OptionError(
-                f"bits must be 1 to 16 levels of {step} bits ({step} to {16 * step}) for "
-                f"{self.n_codewords} codewords, got {self.bits}."
+                f"bits must be 1 to {MOST_LEVELS} levels of {step} bits ({step} to "
+                f"{MOST_LEVELS * step}) for {self.n_codewords} codewords, got {self.bits}."
             )
         if self.augmentation not in AUGMENTATIONS:
             raise OptionError(
