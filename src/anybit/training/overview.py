@@ -19,8 +19,7 @@ the list, `anybit methods --json` for programs. This page is written from the re
 
 Methods on images train a network and its codes together and need labels
 ([training.md](training.md)). Methods on vectors learn codebooks alone
-([quantizers.md](quantizers.md)). Where codes can be cut, one model serves every shorter length.
-"""
+([quantizers.md](quantizers.md)). Where codes can be cut, one model serves every shorter length."""
 
 
 @dataclass(frozen=True)
