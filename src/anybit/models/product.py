@@ -247,7 +247,7 @@ class ProductQuantization(QuantizerBlock):
         has_rotation = codebooks.rotation is not None
         shape = tuple(self.codebooks.shape)
         if (
-            codebooks.kind != "product"
+            not codebooks.has_subspaces
             or codebooks.codebooks.shape != shape
             or has_rotation != self.config.has_rotation
             or codebooks.offset is not None

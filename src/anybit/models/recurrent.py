@@ -135,7 +135,7 @@ class RecurrentQuantization(QuantizerBlock):
         soft, hard, codes = [], [], []
         for scale in self.level_scales()[:n_levels]:
             codebook = scale * self.codebook  # (K, D)
-            logits = self._closeness(residual, codebook)  # (B, K)
+            logits = self._closeness(residual, codebook, scale)  # (B, K)
             code = logits.argmax(dim=1)
             chosen = codebook[code]  # (B, D)
             soft_sum = soft_sum + self._weights(logits, residual) @ codebook
@@ -146,10 +146,14 @@ class RecurrentQuantization(QuantizerBlock):
             codes.append(code)
         return RecurrentOutput(torch.stack(soft), torch.stack(hard), torch.stack(codes))
 
-    def _closeness(self, residual: Tensor, codebook: Tensor) -> Tensor:
-        """Return minus the squared distance up to a constant of the row, or the cosine: (B, K)."""
+    def _closeness(self, residual: Tensor, codebook: Tensor, scale: Tensor) -> Tensor:
+        """Return minus the squared distance up to a constant of the row, or the cosine: (B, K).
+
+        The cosine is that with the scaled codewords (K, D), as in the authors' code: a negative
+        scale turns them round. `Codebooks.encode` chooses by the same rule.
+        """
         if self.config.assignment == "cosine":
-            unit = nn.functional.normalize(self.codebook)
+            unit = scale.detach().sign() * nn.functional.normalize(self.codebook)
             return nn.functional.normalize(residual) @ unit.T
         # |r|^2 is left out: softmax and argmax do not see it, and it would cost precision.
         return 2 * (residual @ codebook.T - 0.5 * codebook.square().sum(dim=1))

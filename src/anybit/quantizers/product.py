@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from anybit.codes import Codebooks
+from anybit.codes import MOST_LEVELS, Codebooks
 from anybit.data import Labels
 from anybit.errors import DataError, DependencyError, OptionError
 from anybit.quantizers.fit_result import FitResult
@@ -108,7 +108,7 @@ def fit_product(
 
 def _cure_of_levels(dim: int, n_codewords: int) -> str:
     """Name the numbers of levels that divide a dimension."""
-    levels = [number for number in range(1, min(dim, 16) + 1) if dim % number == 0]
+    levels = [number for number in range(1, min(dim, MOST_LEVELS) + 1) if dim % number == 0]
     bits = [number * (n_codewords.bit_length() - 1) for number in levels]
     return (
         f"With {n_codewords} codewords take {_one_of(bits)} bits ({_one_of(levels)} levels), or "

@@ -49,15 +49,23 @@ def test_small_temperature_makes_soft_hard():
     torch.testing.assert_close(output.soft, output.hard, rtol=1e-3, atol=1e-3)
 
 
-def test_negative_scale_turns_cosine_choice_round():
-    """As in the authors' code: the choice looks at directions, so the scale's sign is not seen."""
-    block = random_block(assignment="cosine")
-    before = block(torch.randn(10, 16), 1).codes
+@pytest.mark.parametrize("assignment", ["l2", "cosine"])
+def test_export_encodes_as_the_block_with_negative_scales(assignment):
+    block, x = random_block(assignment=assignment), torch.randn(300, 16)
     with torch.no_grad():
-        block.scales.neg_()
-    torch.manual_seed(1)
-    assert before.shape == (1, 10)
-    assert block.export_codebooks().level_scales[1] < 0
+        block.scales.copy_(torch.tensor([-0.5, 0.25, -0.1]))
+    codes = block.export_codebooks().encode(x.numpy())
+    np.testing.assert_array_equal(codes.planes, block(x).codes.numpy())
+
+
+def test_negative_scale_turns_the_cosine_choice_round():
+    """As in the authors' code, which scales the codewords before it compares."""
+    settings = {"n_levels": 2, "n_codewords": 2, "assignment": "cosine", "has_offset": False}
+    block = RecurrentQuantization(2, QuantizerConfig(**settings))
+    with torch.no_grad():
+        block.codebook.copy_(torch.tensor([[0.5, 0], [-0.5, 0.01]]))
+        block.scales.fill_(-0.5)
+    assert block(torch.tensor([[1.0, 0]])).codes.flatten().tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("settings", [{"n_levels": 0}, {"n_levels": 1025}, {"temperature": 0.0}])
