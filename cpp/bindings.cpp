@@ -27,6 +27,7 @@ using Matrix = In<float, nb::ndim<2>>;
 using Blocks = In<float, nb::ndim<3>>;
 template <typename T>
 using Out = nb::ndarray<T, nb::numpy, nb::device::cpu, nb::c_contig, nb::ndim<2>>;
+using Out3 = nb::ndarray<float, nb::numpy, nb::device::cpu, nb::c_contig, nb::ndim<3>>;
 using Planes = nb::ndarray<const std::uint8_t, nb::numpy, nb::device::cpu, nb::ndim<2>>;
 
 void require(bool is_true, const std::string& message) {
@@ -151,10 +152,60 @@ class Ranking {
   // Fills `ids` and `scores` (Q, k).
   void best(Matrix queries, std::optional<In<bool, nb::ndim<1>>> allowed, int n_threads,
             const std::string& simd, Out<std::int64_t> ids, Out<float> scores) const {
-    const std::size_t n_queries = queries.shape(0), dim = queries.shape(1);
-    const auto n_items = static_cast<std::size_t>(ranking_.items.n_items);
+    const std::size_t dim = queries.shape(1);
     require(dim == static_cast<std::size_t>(ranking_.codebooks.dim),
             "queries must have the dimension of the codebooks, got " + std::to_string(dim) + ".");
+    answer(queries.shape(0), allowed, n_threads, simd, ids, scores,
+           [&](const Asked& asked, anybit::Interrupt& interrupt) {
+             anybit::best_items(ranking_, queries.data(), asked.n_queries, asked.k, asked.allowed,
+                                n_threads, asked.simd, interrupt, ids.data(), scores.data());
+           });
+  }
+
+  // The same for queries of which the codes (Q, L) are compared.
+  void best_of_codes(In<std::uint8_t, nb::ndim<2>> codes, Blocks products,
+                     std::optional<Matrix> offset_products, float sq_offset,
+                     std::optional<In<bool, nb::ndim<1>>> allowed, int n_threads,
+                     const std::string& simd, Out<std::int64_t> ids, Out<float> scores) const {
+    const anybit::CodebookColumns& books = ranking_.codebooks;
+    const auto n_blocks = static_cast<std::size_t>(books.n_blocks);
+    const auto n_codewords = static_cast<std::size_t>(ranking_.items.n_codewords);
+    require(codes.shape(1) == static_cast<std::size_t>(ranking_.items.n_levels),
+            "codes must have the levels of the index, got " + std::to_string(codes.shape(1)) + ".");
+    require(std::all_of(codes.data(), codes.data() + codes.size(),
+                        [&](std::uint8_t code) { return code < n_codewords; }),
+            "codes must be below the number of codewords.");
+    const std::size_t n_rows = books.is_product ? n_codewords : n_blocks * n_codewords;
+    require(products.shape(0) == n_rows && products.shape(1) == n_blocks &&
+                products.shape(2) == n_codewords,
+            "products must have shape (R, B, K).");
+    require(offset_products.has_value() == (books.offset != nullptr),
+            "offset_products must come with an offset, and only there.");
+    anybit::CodewordPairs pairs;
+    pairs.products = products.data();
+    pairs.offset_products = data_of(offset_products, n_blocks * n_codewords, "offset_products");
+    pairs.sq_offset = sq_offset;
+    answer(codes.shape(0), allowed, n_threads, simd, ids, scores,
+           [&](const Asked& asked, anybit::Interrupt& interrupt) {
+             anybit::best_items_of_codes(ranking_, pairs, codes.data(), asked.n_queries, asked.k,
+                                         asked.allowed, n_threads, asked.simd, interrupt,
+                                         ids.data(), scores.data());
+           });
+  }
+
+ private:
+  struct Asked {
+    std::int64_t n_queries, k;
+    const std::uint8_t* allowed;
+    const anybit::SimdLevel& simd;
+  };
+
+  // Checks what all searches share, and runs one without the interpreter.
+  template <typename Search>
+  void answer(std::size_t n_queries, const std::optional<In<bool, nb::ndim<1>>>& allowed,
+              int n_threads, const std::string& simd, const Out<std::int64_t>& ids,
+              const Out<float>& scores, const Search& search) const {
+    const auto n_items = static_cast<std::size_t>(ranking_.items.n_items);
     const std::size_t k = ids.shape(1);
     require(k <= n_items, "k must be at most the number of items, got " + std::to_string(k) + ".");
     require(ids.shape(0) == n_queries && scores.shape(0) == n_queries && scores.shape(1) == k,
@@ -163,7 +214,8 @@ class Ranking {
             "n_threads must be at least 1, got " + std::to_string(n_threads) + ".");
     const auto* is_allowed =
         reinterpret_cast<const std::uint8_t*>(data_of(allowed, n_items, "allowed"));
-    const anybit::SimdLevel& level = level_named(simd);
+    const Asked asked{static_cast<std::int64_t>(n_queries), static_cast<std::int64_t>(k),
+                      is_allowed, level_named(simd)};
     std::fill_n(ids.data(), n_queries * k, 0);
     bool has_signal = false;
     anybit::Interrupt interrupt([&] {
@@ -173,14 +225,11 @@ class Ranking {
     });
     {
       const nb::gil_scoped_release release;
-      anybit::best_items(ranking_, queries.data(), static_cast<std::int64_t>(n_queries),
-                         static_cast<std::int64_t>(k), is_allowed, n_threads, level, interrupt,
-                         ids.data(), scores.data());
+      search(asked, interrupt);
     }
     if (has_signal) throw nb::python_error();
   }
 
- private:
   anybit::Ranking ranking_;  // points into the arrays, and at words_
   anybit::Codewords words_;
   Blocks blocks_;
@@ -307,7 +356,12 @@ NB_MODULE(_kernel, module) {
       .def("best", &Ranking::best, nb::arg("queries").noconvert(),
            nb::arg("allowed").noconvert().none(), nb::arg("n_threads"), nb::arg("simd"),
            nb::arg("ids").noconvert(), nb::arg("scores").noconvert(),
-           "Fill ids (Q, k) and scores (Q, k) with those of the best items.");
+           "Fill ids (Q, k) and scores (Q, k) with those of the best items.")
+      .def("best_of_codes", &Ranking::best_of_codes, nb::arg("codes").noconvert(),
+           nb::arg("products").noconvert(), nb::arg("offset_products").noconvert().none(),
+           nb::arg("sq_offset"), nb::arg("allowed").noconvert().none(), nb::arg("n_threads"),
+           nb::arg("simd"), nb::arg("ids").noconvert(), nb::arg("scores").noconvert(),
+           "The same for queries of which the codes (Q, L) are compared.");
   nb::class_<Evaluator>(module, "Evaluator", "A database whose retrieval is measured.")
       .def(nb::init<Planes, int, std::vector<int>, const std::string&, std::optional<Matrix>,
                     In<std::uint64_t, nb::ndim<2>>, std::int64_t, std::int64_t, const std::string&,
@@ -324,6 +378,26 @@ NB_MODULE(_kernel, module) {
            nb::arg("constants").noconvert(), nb::arg("labels").noconvert(),
            nb::arg("float_scores").noconvert().none(), nb::arg("totals").noconvert(),
            "Add the measures of queries, in their order, to totals.");
+  module.def(
+      "multiply",
+      [](Blocks parts, Blocks blocks, const std::string& simd, Out3 products) {
+        const std::size_t n_blocks = blocks.shape(0), dim = blocks.shape(1);
+        const std::size_t n_parts = parts.shape(1);
+        require(parts.shape(2) == dim && (n_parts == 1 || n_parts == n_blocks),
+                "parts must have shape (Q, 1, d) or (Q, B, d).");
+        require(products.shape(0) == parts.shape(0) && products.shape(1) == n_blocks &&
+                    products.shape(2) == blocks.shape(2),
+                "products must have shape (Q, B, K).");
+        const anybit::SimdLevel& level = level_named(simd);
+        const auto size = [](std::size_t value) { return static_cast<std::int64_t>(value); };
+        const nb::gil_scoped_release release;
+        level.make_tables({parts.data(), size(parts.shape(0)), size(n_parts * dim),
+                           n_parts == 1 ? 0 : size(dim), blocks.data(), size(n_blocks), size(dim),
+                           size(blocks.shape(2)), products.data()});
+      },
+      nb::arg("parts").noconvert(), nb::arg("blocks").noconvert(), nb::arg("simd"),
+      nb::arg("products").noconvert(),
+      "Fill products (Q, B, K) with those of query parts and codewords, added in order.");
   module.def("simd_levels", [] {
     std::vector<std::string> names;
     for (const anybit::SimdLevel& level : simd_levels()) names.push_back(level.name);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -73,11 +74,10 @@ class Tables {
   std::vector<float> rotated_, products_, scaled_;
 };
 
-// Turns what a query's items were ranked by into scores.
-void finish(Metric metric, const float* query, std::int64_t dim, float constant, bool has_constant,
-            float* values, std::int64_t k) {
+// Turns what a query's items were ranked by into scores; `square` is the query's squared length.
+void finish(Metric metric, float square, float constant, bool has_constant, float* values,
+            std::int64_t k) {
   if (metric == Metric::kCosine) {
-    const float square = inner_product(query, query, dim);
     const float inverse = square > 0.0f ? 1.0f / std::sqrt(square) : 0.0f;
     for (std::int64_t i = 0; i < k; ++i) values[i] *= inverse;
     return;
@@ -86,8 +86,52 @@ void finish(Metric metric, const float* query, std::int64_t dim, float constant,
     for (std::int64_t i = 0; i < k; ++i) values[i] += constant;
   }
   if (metric == Metric::kL2) {  // |q - x|^2 = |q|^2 - 2 (<q, x> - |x|^2 / 2)
-    const float square = inner_product(query, query, dim);
     for (std::int64_t i = 0; i < k; ++i) values[i] = 2.0f * values[i] - square;
+  }
+}
+
+// Returns the tables (n, L, K) of n queries from the `first` on; fills their products with the offset
+// and with themselves.
+using MakeBlock = std::function<const float*(std::int64_t first, std::int64_t n, float* constants,
+                                             float* squares)>;
+
+// Where the answer goes, and how many items of each query are asked for.
+struct Answer {
+  std::int64_t n_queries, k;
+  std::int64_t* found;
+  float* scores;
+};
+
+void scan_blocks(const Ranking& ranking, const MakeBlock& make, const Answer& answer,
+                 const std::uint8_t* allowed, int n_threads, const SimdLevel& simd,
+                 Interrupt& interrupt) {
+  Items items = ranking.items;
+  items.allowed = allowed;
+  const bool is_cosine = ranking.metric == Metric::kCosine;
+  const bool has_offset = ranking.codebooks.offset != nullptr;
+  const std::int64_t width = kBlockQueries * std::max(1, n_threads), k = answer.k;
+  std::vector<float> constants(static_cast<std::size_t>(width)), squares(constants.size());
+  for (std::int64_t first = 0; first < answer.n_queries; first += width) {
+    const std::int64_t n_block = std::min(width, answer.n_queries - first);
+    Queries asked;
+    asked.tables = make(first, n_block, constants.data(), squares.data());
+    // Only for the cosine does the constant of a query change the ranking.
+    asked.constants = is_cosine && has_offset ? constants.data() : nullptr;
+    asked.n_queries = n_block;
+    asked.k = k;
+    asked.positions = answer.found + first * k;
+    asked.values = answer.scores + first * k;
+    scan(items, asked, n_threads, simd, interrupt);
+    if (interrupt.is_stopped()) return;
+    for (std::int64_t q = 0; q < n_block; ++q) {
+      const auto at = static_cast<std::size_t>(q);
+      finish(ranking.metric, squares[at], constants[at], has_offset, asked.values + q * k, k);
+    }
+    if (ranking.ids != nullptr) {
+      for (std::int64_t i = 0; i < n_block * k; ++i) {
+        asked.positions[i] = ranking.ids[asked.positions[i]];
+      }
+    }
   }
 }
 
@@ -99,43 +143,32 @@ void best_items(const Ranking& ranking, const float* queries, std::int64_t n_que
   const std::int64_t dim = ranking.codebooks.dim;
   check_finite(queries, n_queries, dim);
   if (k == 0) return;
-  Items items = ranking.items;
-  items.allowed = allowed;
-  const bool is_cosine = ranking.metric == Metric::kCosine;
-  const bool has_offset = ranking.codebooks.offset != nullptr;
+  const float* offset = ranking.codebooks.offset;
+  const bool has_squares = ranking.metric != Metric::kInnerProduct;
   Tables tables(ranking, simd);
-  std::vector<float> constants;
-  const std::int64_t width = kBlockQueries * std::max(1, n_threads);
-  for (std::int64_t first = 0; first < n_queries; first += width) {
-    const std::int64_t n_block = std::min(width, n_queries - first);
+  const auto make = [&](std::int64_t first, std::int64_t n, float* constants, float* squares) {
     const float* block = queries + first * dim;
-    constants.assign(static_cast<std::size_t>(n_block), 0.0f);
-    if (has_offset) {
-      for (std::int64_t q = 0; q < n_block; ++q) {
-        constants[static_cast<std::size_t>(q)] =
-            inner_product(block + q * dim, ranking.codebooks.offset, dim);
-      }
+    for (std::int64_t q = 0; q < n; ++q) {
+      const float* query = block + q * dim;
+      if (offset != nullptr) constants[q] = inner_product(query, offset, dim);
+      if (has_squares) squares[q] = inner_product(query, query, dim);
     }
-    Queries asked;
-    asked.tables = tables.of(block, n_block);
-    // Only for the cosine does the constant of a query change the ranking.
-    asked.constants = is_cosine && has_offset ? constants.data() : nullptr;
-    asked.n_queries = n_block;
-    asked.k = k;
-    asked.positions = found + first * k;
-    asked.values = scores + first * k;
-    scan(items, asked, n_threads, simd, interrupt);
-    if (interrupt.is_stopped()) return;
-    for (std::int64_t q = 0; q < n_block; ++q) {
-      finish(ranking.metric, block + q * dim, dim, constants[static_cast<std::size_t>(q)],
-             has_offset, asked.values + q * k, k);
-    }
-    if (ranking.ids != nullptr) {
-      for (std::int64_t i = 0; i < n_block * k; ++i) {
-        asked.positions[i] = ranking.ids[asked.positions[i]];
-      }
-    }
-  }
+    return tables.of(block, n);
+  };
+  scan_blocks(ranking, make, {n_queries, k, found, scores}, allowed, n_threads, simd, interrupt);
+}
+
+void best_items_of_codes(const Ranking& ranking, const CodewordPairs& pairs,
+                         const std::uint8_t* codes, std::int64_t n_queries, std::int64_t k,
+                         const std::uint8_t* allowed, int n_threads, const SimdLevel& simd,
+                         Interrupt& interrupt, std::int64_t* found, float* scores) {
+  if (k == 0) return;
+  const int n_levels = ranking.items.n_levels;
+  SymmetricTables tables(ranking.codebooks, pairs, n_levels, ranking.items.n_codewords);
+  const auto make = [&](std::int64_t first, std::int64_t n, float* constants, float* squares) {
+    return tables.of(codes + first * n_levels, n, constants, squares);
+  };
+  scan_blocks(ranking, make, {n_queries, k, found, scores}, allowed, n_threads, simd, interrupt);
 }
 
 }  // namespace anybit

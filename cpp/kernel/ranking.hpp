@@ -6,6 +6,7 @@
 #include "dispatch.hpp"
 #include "interrupt.hpp"
 #include "scan.hpp"
+#include "symmetric.hpp"
 
 namespace anybit {
 
@@ -39,5 +40,11 @@ struct Ranking {
 void best_items(const Ranking& ranking, const float* queries, std::int64_t n_queries,
                 std::int64_t k, const std::uint8_t* allowed, int n_threads, const SimdLevel& simd,
                 Interrupt& interrupt, std::int64_t* found, float* scores);
+
+// The same for queries of which the codes (Q, L) are compared.
+void best_items_of_codes(const Ranking& ranking, const CodewordPairs& pairs,
+                         const std::uint8_t* codes, std::int64_t n_queries, std::int64_t k,
+                         const std::uint8_t* allowed, int n_threads, const SimdLevel& simd,
+                         Interrupt& interrupt, std::int64_t* found, float* scores);
 
 }  // namespace anybit

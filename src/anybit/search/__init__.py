@@ -1,6 +1,16 @@
-"""Ranking items by their codes: exact asymmetric quantizer distance at every code length."""
+"""Ranking items by their codes: exact quantizer distances at every code length."""
 
-from anybit.search._dispatch import kernel, simd_level, simd_levels
+from anybit.search._levels import kernel, simd_level, simd_levels
+from anybit.search._queries import CodedQueries, RawQueries, prepare_queries
 from anybit.search.index import Index, SearchResult
 
-__all__ = ["Index", "SearchResult", "kernel", "simd_level", "simd_levels"]
+__all__ = [
+    "CodedQueries",
+    "Index",
+    "RawQueries",
+    "SearchResult",
+    "kernel",
+    "prepare_queries",
+    "simd_level",
+    "simd_levels",
+]

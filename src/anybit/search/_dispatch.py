@@ -2,68 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import os
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from anybit.errors import DataError, OptionError
+from anybit.codes import Codes
+from anybit.errors import DataError
 from anybit.search import _reference
+from anybit.search._levels import COMPILED, NUMPY, simd_level
 from anybit.search._ranking import Ranking
 from anybit.types import BoolArray, Float32Array, Int64Array
 
-__all__ = ["Searcher", "kernel", "simd_level", "simd_levels"]
-
-_log = logging.getLogger(__name__)
-
-NUMPY = "numpy"
+__all__ = ["Searcher"]
 
 # Of the largest magnitudes of all levels; the kernel has the same limit.
 _LARGEST_SUM = 1e37
-
-
-def _loaded() -> Any:
-    """Return the compiled module, or None, said once, where it was not built."""
-    try:
-        return import_module("anybit.search._kernel")
-    except ImportError:
-        _log.warning(
-            "the compiled search kernel is missing: NumPy gives the same answers, several times "
-            "slower. Install anybit again where there is a C++ compiler, or from a wheel."
-        )
-        return None
-
-
-_kernel = _loaded()
-
-
-_LEVELS = (*(_kernel.simd_levels() if _kernel is not None else ()), NUMPY)
-
-
-def simd_levels() -> list[str]:
-    """Return what can scan here, fastest first; the last is always ``numpy``."""
-    return list(_LEVELS)
-
-
-def simd_level() -> str:
-    """Return what scans: the fastest, or what the environment variable ANYBIT_SIMD names.
-
-    Raises
-    ------
-    OptionError
-        If this processor cannot run the named one.
-    """
-    named = os.environ.get("ANYBIT_SIMD") or _LEVELS[0]
-    if named not in _LEVELS:
-        raise OptionError(f"ANYBIT_SIMD must be one of {', '.join(_LEVELS)} here, got {named}.")
-    return named
-
-
-def kernel() -> Any | None:
-    """Return the compiled module, or None where NumPy does its work (see `simd_level`)."""
-    return None if simd_level() == NUMPY else _kernel
 
 
 class Searcher:
@@ -76,16 +29,18 @@ class Searcher:
 
     def __init__(self, ranking: Ranking) -> None:
         self.ranking = ranking
-        self._compiled: Any = None if _kernel is None else _compiled(ranking)
+        self._compiled: Any = None if COMPILED is None else _compiled(ranking)
 
     def best(
         self,
-        queries: Float32Array,
+        queries: Float32Array | Codes,
         k: int,
         allowed: BoolArray | None = None,
         n_threads: int = 1,
     ) -> tuple[Int64Array, Float32Array]:
-        """Return the ids (Q, k) and scores (Q, k) of the best items of every query (Q, D).
+        """Return the ids (Q, k) and scores (Q, k) of the best items of every query.
+
+        Queries are vectors (Q, D), or codes of as many levels as are searched.
 
         See `anybit.search._reference.best_items`: the answer is the same to the bit.
 
@@ -95,26 +50,33 @@ class Searcher:
             If a query is not finite, or so large that sums could leave the range of float32.
         """
         level = simd_level()
+        n_queries = queries.n_items if isinstance(queries, Codes) else len(queries)
         if level == NUMPY:
-            _check_finite(queries)
+            if not isinstance(queries, Codes):
+                _check_finite(queries)
             self._check_range(queries)
             return _reference.best_items(self.ranking, queries, k, allowed, n_threads)
-        ids = np.empty((len(queries), k), dtype=np.int64)
-        scores = np.empty((len(queries), k), dtype=np.float32)
+        ids = np.empty((n_queries, k), dtype=np.int64)
+        scores = np.empty((n_queries, k), dtype=np.float32)
         try:
-            self._compiled.best(queries, allowed, n_threads, level, ids, scores)
+            if isinstance(queries, Codes):
+                pairs = self.ranking.maker.pairs
+                parts = (queries.rows(), pairs.products, pairs.offset_products, pairs.sq_offset)
+                self._compiled.best_of_codes(*parts, allowed, n_threads, level, ids, scores)
+            else:
+                self._compiled.best(queries, allowed, n_threads, level, ids, scores)
         except OverflowError as cause:
             self._check_range(queries)
             raise DataError(f"scores must stay in the range of float32: {cause}.") from cause
         except ValueError:
-            _check_finite(queries)
+            if not isinstance(queries, Codes):
+                _check_finite(queries)
             raise
         return ids, scores
 
-    def _check_range(self, queries: Float32Array) -> None:
-        """Refuse queries (Q, D) whose sums of table entries could leave the range of float32."""
-        ranking = self.ranking
-        tables = ranking.maker.tables(queries, ranking.planes.n_levels)  # (Q, L, K)
+    def _check_range(self, queries: Float32Array | Codes) -> None:
+        """Refuse queries whose sums of table entries could leave the range of float32."""
+        tables = self.ranking.query_tables(queries).tables  # (Q, L, K)
         with np.errstate(over="ignore"):
             largest = (
                 np.abs(tables).max(axis=2).sum(axis=1)
@@ -138,11 +100,11 @@ def _check_finite(queries: Float32Array) -> None:
 def _compiled(ranking: Ranking) -> Any:
     """Hand a ranking's arrays to the kernel."""
     maker, planes, norms, bins = ranking.maker, ranking.planes, ranking.norms, ranking.bins
-    return _kernel.Ranking(
+    return COMPILED.Ranking(
         blocks=maker.blocks,
         level_scales=maker.level_scales,
         rotation=None if maker.rotation is None else maker.rotation[0],
-        offset=ranking.offset,
+        offset=maker.offset,
         is_product=maker.is_product,
         planes=planes.values,
         n_levels=planes.n_levels,

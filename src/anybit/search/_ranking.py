@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from anybit.codes import BytePlanes
-from anybit.search._tables import TableMaker
+from anybit.codes import BytePlanes, Codes
+from anybit.search._tables import QueryTables, TableMaker
 from anybit.search._terms import Bins, NormMaker, norm_terms
 from anybit.types import Float32Array, Int64Array, Metric
 
@@ -21,8 +21,6 @@ class Ranking:
     ----------
     maker : TableMaker
         Makes look-up tables of queries.
-    offset : ndarray of shape (D,), float32, optional
-        Part of every item.
     metric : {"ip", "l2", "cosine"}
     planes : BytePlanes
         Codes of this length, in the order that decides ties.
@@ -35,12 +33,17 @@ class Ranking:
     """
 
     maker: TableMaker
-    offset: Float32Array | None
     metric: Metric
     planes: BytePlanes
     norms: NormMaker
     bins: Bins | None = None
     ids: Int64Array | None = None
+
+    def query_tables(self, queries: Float32Array | Codes) -> QueryTables:
+        """Return what the items are compared by, for queries (Q, D) or their codes."""
+        if isinstance(queries, Codes):
+            return self.maker.of_codes(queries)
+        return self.maker.of_vectors(queries, self.planes.n_levels)
 
     @cached_property
     def terms(self) -> Float32Array | None:

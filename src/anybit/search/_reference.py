@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from anybit.codes import Codes
+from anybit.search._ranking import Ranking
+from anybit.search._tables import QueryTables
 from anybit.search._terms import inverse_root
 from anybit.types import BoolArray, Float32Array, Int64Array
-
-if TYPE_CHECKING:
-    from anybit.search._ranking import Ranking
 
 __all__ = ["best_items", "best_positions", "sum_levels"]
 
@@ -66,7 +65,7 @@ def best_positions(scores: Float32Array, k: int) -> Int64Array:
 
 def best_items(
     ranking: Ranking,
-    queries: Float32Array,
+    queries: Float32Array | Codes,
     k: int,
     allowed: BoolArray | None = None,
     n_threads: int = 1,
@@ -79,7 +78,8 @@ def best_items(
     Parameters
     ----------
     ranking : Ranking
-    queries : ndarray of shape (Q, D), float32
+    queries : ndarray of shape (Q, D), float32, or Codes
+        Codes of Q queries have as many levels as the ranking.
     k : int
         At most the number of allowed items.
     allowed : ndarray of shape (N,), bool, optional
@@ -97,12 +97,16 @@ def best_items(
     Working memory is ``O(L * BLOCK_ITEMS + Q * (k + BLOCK_ITEMS))`` for each thread; no (Q, N)
     array is made.
     """
-    n_queries = len(queries)
+    n_queries = queries.n_items if isinstance(queries, Codes) else len(queries)
     ids = np.empty((n_queries, k), dtype=np.int64)
     scores = np.empty((n_queries, k), dtype=np.float32)
 
     def answer(part: slice) -> None:
-        found, scores[part] = _best_of_part(ranking, queries[part], k, allowed)
+        if isinstance(queries, Codes):
+            asked = ranking.query_tables(Codes(queries.planes[:, part], queries.n_codewords))
+        else:
+            asked = ranking.query_tables(queries[part])
+        found, scores[part] = _best_of_part(ranking, asked, k, allowed)
         ids[part] = found if ranking.ids is None else ranking.ids[found]
 
     cuts = np.linspace(0, n_queries, min(n_threads, max(1, n_queries)) + 1, dtype=int).tolist()
@@ -121,34 +125,21 @@ def best_items(
 
 
 def _best_of_part(
-    ranking: Ranking, queries: Float32Array, k: int, allowed: BoolArray | None
+    ranking: Ranking, asked: QueryTables, k: int, allowed: BoolArray | None
 ) -> tuple[Int64Array, Float32Array]:
     """Return positions (Q, k) and scores (Q, k) of the best items."""
-    tables = ranking.maker.tables(queries, ranking.planes.n_levels)  # (Q, L, K)
-    constants = None  # (Q,)
-    if ranking.offset is not None:
-        constants = _row_products(queries, ranking.offset[None])
+    constants = asked.constants  # (Q,) or None
     # Only for the cosine does the constant of a query change the ranking.
     inside = constants if ranking.metric == "cosine" else None
-    positions, values = _scan(tables, ranking, k, allowed, inside)
+    positions, values = _scan(asked.tables, ranking, k, allowed, inside)
     if constants is not None and ranking.metric != "cosine":
         values += constants[:, None]
     if ranking.metric == "ip":
         return positions, values
-    sq_lengths = _row_products(queries, queries)  # (Q,)
     if ranking.metric == "l2":
         # |q - x|^2 = |q|^2 - 2 (<q, x> - |x|^2 / 2)
-        return positions, 2 * values - sq_lengths[:, None]
-    return positions, values * inverse_root(sq_lengths)[:, None]
-
-
-def _row_products(first: Float32Array, second: Float32Array) -> Float32Array:
-    """Return the inner products of the rows of two arrays (Q or 1, D), added in order; (Q,)."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = first[:, 0] * second[:, 0]
-        for dimension in range(1, first.shape[1]):
-            total += first[:, dimension] * second[:, dimension]
-    return total
+        return positions, 2 * values - asked.squares[:, None]
+    return positions, values * inverse_root(asked.squares)[:, None]
 
 
 def _scan(

@@ -1,4 +1,4 @@
-"""An index over codes: exact asymmetric quantizer distance (AQD) at any prefix of the codes."""
+"""An index over codes: exact quantizer distances at any prefix of the codes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 from anybit.codes import BytePlanes, Codebooks, Codes, levels_of_bits
 from anybit.errors import DTypeError, OptionError, ShapeError
 from anybit.search._dispatch import Searcher
+from anybit.search._queries import CodedQueries, RawQueries, prepare_queries
 from anybit.search._ranking import Ranking
 from anybit.search._tables import TableMaker
 from anybit.search._terms import NormMaker, norm_bins
-from anybit.types import METRICS, BoolArray, Float32Array, Int64Array, Metric
+from anybit.types import METRICS, BoolArray, Comparison, Float32Array, Int64Array, Metric
 
 __all__ = ["Index", "SearchResult"]
 
@@ -39,7 +40,7 @@ class SearchResult:
 
 
 class Index:
-    """Items by code, ranked against raw queries.
+    """Items by code, ranked against raw queries or the codes of queries.
 
     Parameters
     ----------
@@ -96,7 +97,6 @@ class Index:
             raise OptionError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}.")
         self.codebooks = codebooks
         self.metric: Metric = codebooks.metric if metric is None else metric
-        self._dim = codebooks.dim
         self._maker, self._norms = TableMaker.of(codebooks), NormMaker(codebooks)
         self._lock = threading.Lock()
         self._searchers: dict[int, Searcher] = {}
@@ -123,20 +123,21 @@ class Index:
 
     def search(
         self,
-        queries: Float32Array,
+        queries: Float32Array | Codes | RawQueries | CodedQueries,
         k: int = 10,
         bits: int | None = None,
         where: BoolArray | Int64Array | None = None,
         n_threads: int = 1,
         *,
-        is_symmetric: bool = False,
+        comparison: Comparison | None = None,
     ) -> SearchResult:
         """Return the `k` best items of every query.
 
         Parameters
         ----------
-        queries : ndarray of shape (Q, D), float32
-            Raw (unquantised) features.
+        queries : ndarray of shape (Q, D), float32, or Codes
+            Raw (unquantised) features; or codes, of queries of which only these are known. What
+            `prepare_queries` returns is taken as it is.
         k : int
             With fewer items there are fewer columns.
         bits : int, optional
@@ -146,9 +147,10 @@ class Index:
         n_threads : int
             Queries, or the items where there are few queries, are spread over this many threads.
             The answer stays the same.
-        is_symmetric : bool
-            Compare the codes of the queries with those of the items (SQD), instead of the queries
-            themselves (AQD): less exact, for queries of which only the code is known.
+        comparison : {"aqd", "sqd"}, optional
+            Compare the queries themselves (AQD), or their codes, cut to the same length (SQD): less
+            exact, for hash codes and for queries of which only the code is known. That of the
+            codebooks when left out.
 
         Raises
         ------
@@ -159,31 +161,16 @@ class Index:
         OptionError
             If `k`, `bits` or `n_threads` is out of range.
         """
-        queries = self._checked_queries(queries)
+        if not isinstance(queries, RawQueries | CodedQueries):
+            queries = prepare_queries(self.codebooks, queries, comparison)
         if k < 1 or n_threads < 1:
             raise OptionError(f"k and n_threads must be at least 1, got {k} and {n_threads}.")
         searcher = self._searcher(bits)
-        if is_symmetric:
-            codes = self.codebooks.encode(queries)
-            own = codes if bits is None else codes.cut(bits)
-            queries = self.codebooks.decode(own)
         allowed = None if where is None else self._allowed(where)
         n_allowed = len(self) if allowed is None else int(np.count_nonzero(allowed))
-        found, scores = searcher.best(queries, min(k, n_allowed), allowed, n_threads)
+        own = queries.at(searcher.ranking.planes.n_levels)
+        found, scores = searcher.best(own, min(k, n_allowed), allowed, n_threads)
         return SearchResult(found, scores, searcher.ranking.planes.bits)
-
-    def _checked_queries(self, queries: Float32Array) -> Float32Array:
-        queries = np.asarray(queries)
-        if queries.ndim != 2 or queries.shape[1] != self._dim:
-            raise ShapeError(
-                f"queries must have shape (Q, {self._dim}), got {queries.shape}. "
-                "Use features of the model that made the codes."
-            )
-        if queries.dtype == np.float32 and queries.flags.c_contiguous:
-            return queries
-        if queries.dtype.kind not in "fiu":
-            raise DTypeError(f"queries must be numbers, got {queries.dtype}.")
-        return np.ascontiguousarray(queries, dtype=np.float32)
 
     def _allowed(self, where: BoolArray | Int64Array) -> BoolArray:
         """Return which items (N,) may be found."""
@@ -216,8 +203,7 @@ class Index:
     def _new_searcher(self, planes: BytePlanes) -> Searcher:
         self.codebooks.cut(planes.bits)  # raises where these levels are no code of their own
         bins = None if self.metric == "ip" else norm_bins(self.metric, self._norms.sq_norms(planes))
-        offset, norms = self.codebooks.offset, self._norms
-        return Searcher(Ranking(self._maker, offset, self.metric, planes, norms, bins, self._ids))
+        return Searcher(Ranking(self._maker, self.metric, planes, self._norms, bins, self._ids))
 
 
 def _in_order(ids: np.ndarray[Any, Any], n_items: int) -> tuple[Int64Array, Int64Array | None]:

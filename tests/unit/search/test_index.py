@@ -185,21 +185,73 @@ def test_a_read_only_memory_map_is_searched_in_place(tmp_path, n_codewords):
     np.testing.assert_array_equal(found.scores, expected.scores)
 
 
-@pytest.mark.parametrize("metric", ["ip", "l2"])
-@pytest.mark.parametrize("kind", ["product", "stacked"])
-def test_symmetric_distances_are_those_of_two_codes(rng, metric, kind):
-    shape = (3, 8, 2) if kind == "product" else (3, 8, 6)
-    values = rng.normal(size=shape).astype(np.float32)
-    codebooks = getattr(Codebooks, kind)(values, metric=metric)
+def symmetric_codebooks(rng, kind, metric):
+    offset = rng.normal(size=6).astype(np.float32)
+    if kind == "shared":
+        scales = np.array([1, -0.5, 0.25])
+        return Codebooks.shared(rng.normal(size=(8, 6)), scales, offset=offset, metric=metric)
+    if kind == "stacked":
+        return Codebooks.stacked(rng.normal(size=(3, 8, 6)), offset=offset, metric=metric)
+    rotation = np.linalg.qr(rng.normal(size=(6, 6)))[0] if kind == "rotated" else None
+    values = rng.normal(size=(3, 8, 2))
+    return Codebooks.product(values, rotation=rotation, offset=offset, metric=metric)
+
+
+def scores_of(asked, items, metric):
+    """Scores (Q, N) of two sets of vectors in float64."""
+    asked, items = asked.astype(np.float64), items.astype(np.float64)
+    if metric == "l2":
+        return -((asked[:, None] - items[None]) ** 2).sum(axis=2)
+    if metric == "cosine":
+        asked, items = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (asked, items))
+    return asked @ items.T
+
+
+@pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
+@pytest.mark.parametrize("kind", ["shared", "stacked", "product", "rotated"])
+def test_symmetric_scores_are_those_of_two_reconstructions(rng, metric, kind):
+    codebooks = symmetric_codebooks(rng, kind, metric)
     vectors, queries = (rng.normal(size=(n, 6)).astype(np.float32) for n in (200, 5))
     codes = codebooks.encode(vectors)
-    found = Index(codebooks, codes).search(queries, 200, is_symmetric=True)
-    items, asked = codebooks.decode(codes), codebooks.decode(codebooks.encode(queries))
-    distances = ((asked[:, None] - items[None]) ** 2).sum(axis=2)
-    expected = asked @ items.T if metric == "ip" else -distances
-    ordered = np.sort(expected, axis=1)[:, ::-1]
-    np.testing.assert_allclose(found.scores, ordered, atol=1e-4)
+    index = Index(codebooks, codes)
     rows = np.arange(5)[:, None]
-    np.testing.assert_allclose(expected[rows, found.ids], ordered, atol=1e-4)
-    asymmetric = Index(codebooks, codes).search(queries, 200).scores
-    assert np.abs(asymmetric - found.scores).max() > 0.1
+    for bits in codebooks.lengths():
+        items, asked = (codebooks.encode(x).cut(bits) for x in (vectors, queries))
+        expected = scores_of(codebooks.decode(asked), codebooks.decode(items), metric)
+        found = index.search(queries, 200, bits, comparison="sqd")
+        ordered = np.sort(expected, axis=1)[:, ::-1]
+        # Sums of float32 products, of numbers up to about 50.
+        np.testing.assert_allclose(found.scores, ordered, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(expected[rows, found.ids], ordered, rtol=1e-4, atol=1e-4)
+        by_codes = index.search(asked, 200, bits)
+        np.testing.assert_array_equal(by_codes.ids, found.ids)
+        np.testing.assert_array_equal(by_codes.scores, found.scores)
+    asymmetric = index.search(queries, 200, comparison="aqd")
+    assert np.abs(asymmetric.scores - found.scores).max() > 0.01
+    usual = Index(codebooks.compared_by("sqd"), codes).search(queries, 200)
+    np.testing.assert_array_equal(usual.scores, found.scores)
+
+
+def test_comparison_that_does_not_fit_is_refused(rng):
+    codebooks = Codebooks.stacked(rng.normal(size=(3, 4, 6)))
+    codes = codebooks.encode(rng.normal(size=(9, 6)))
+    index = Index(codebooks, codes)
+    with pytest.raises(OptionError, match="comparison must be one of aqd, sqd, got 'both'"):
+        index.search(np.zeros((1, 6)), comparison="both")
+    with pytest.raises(OptionError, match="codes as queries must be compared by sqd"):
+        index.search(codes, comparison="aqd")
+    with pytest.raises(ShapeError, match="at most 3 levels of 4 codewords, got 1 of 2"):
+        index.search(Codes(np.zeros((1, 1), np.uint8), 2))
+    with pytest.raises(OptionError, match="at least the 3 levels that are compared, got 2"):
+        index.search(codes.cut_levels(2))
+    assert index.search(codes.cut_levels(2), bits=4).ids.shape == (9, 9)
+    many = Codebooks.stacked(np.ones((129, 256, 1)))
+    with pytest.raises(OptionError, match=r"at most 1 GiB .* got 4\.1 GiB for 129 levels of 256"):
+        Index(many, Codes(np.zeros((129, 1), np.uint8))).search(np.ones((1, 1)), comparison="sqd")
+
+
+def test_symmetric_products_beyond_float32_are_refused():
+    codebooks = Codebooks.stacked(np.full((2, 2, 1), 1e19, dtype=np.float32))
+    index = Index(codebooks, Codes(np.zeros((2, 3), np.uint8), 2))
+    with pytest.raises(DataError, match="must stay below 1e\\+37"):
+        index.search(Codes(np.zeros((2, 1), np.uint8), 2))

@@ -6,14 +6,16 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from anybit.codes import MOST_LEVELS, BytePlanes, Codebooks, Codes
 from anybit.errors import DataError, OptionError
-from anybit.search import Index, _dispatch, _reference
-from anybit.search._dispatch import NUMPY, Searcher, simd_level, simd_levels
+from anybit.search import Index, _levels, _reference
+from anybit.search._dispatch import Searcher
+from anybit.search._levels import NUMPY, simd_level, simd_levels
 from anybit.search._ranking import Ranking
 from anybit.search._tables import TableMaker
 from anybit.search._terms import NormMaker, norm_bins
@@ -38,7 +40,7 @@ def ranking_of(tables, planes, *, metric="ip", constants=None, ids=None):
     codebooks = Codebooks.product(values, offset=offset)
     packed, norms = BytePlanes.of(Codes(planes, n_codewords)), NormMaker(codebooks)
     bins = norm_bins(metric, norms.sq_norms(packed))
-    return Ranking(TableMaker.of(codebooks), offset, metric, packed, norms, bins, ids), queries
+    return Ranking(TableMaker.of(codebooks), metric, packed, norms, bins, ids), queries
 
 
 def assert_same(ranking, queries, k, allowed=None):
@@ -126,6 +128,55 @@ def test_longest_codes_equal_the_twin(rng):
     planes = rng.integers(0, 2, (MOST_LEVELS, 300)).astype(np.uint8)
     ranking, queries = ranking_of(random_tables(rng, 2, MOST_LEVELS, 2), planes, metric="cosine")
     assert_same(ranking, queries, 300)
+
+
+def codebooks_of(rng, kind, n_levels, n_codewords, *, metric, has_offset):
+    """Return codebooks of 12 dimensions a level (product) or 12 in all."""
+    dim = 12 * n_levels if kind in ("product", "rotated") else 12
+    offset = rng.standard_normal(dim).astype(np.float32) if has_offset else None
+    if kind == "shared":
+        scales = rng.standard_normal(n_levels)
+        values = rng.standard_normal((n_codewords, 12))
+        return Codebooks.shared(values, scales, offset=offset, metric=metric)
+    values = rng.standard_normal((n_levels, n_codewords, 12))
+    if kind == "stacked":
+        return Codebooks.stacked(values, offset=offset, metric=metric)
+    rotation = np.linalg.qr(rng.normal(size=(dim, dim)))[0] if kind == "rotated" else None
+    return Codebooks.product(values, rotation=rotation, offset=offset, metric=metric)
+
+
+@needs_kernel
+@pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
+@pytest.mark.parametrize("has_offset", [False, True])
+@pytest.mark.parametrize("kind", ["shared", "stacked", "product", "rotated"])
+def test_symmetric_search_equals_the_twin_to_the_bit(rng, kind, has_offset, metric):
+    for n_levels, n_codewords in ((1, 2), (17, 4), (4, 16), (3, 256)):
+        codebooks = codebooks_of(
+            rng, kind, n_levels, n_codewords, metric=metric, has_offset=has_offset
+        )
+        shape = (n_levels, 2000)
+        codes = Codes(rng.integers(0, n_codewords, shape).astype(np.uint8), n_codewords)
+        for length in codebooks.prefix_levels():
+            if length not in (1, 2, n_levels):
+                continue
+            packed, norms = BytePlanes.of(codes.cut_levels(length)), NormMaker(codebooks)
+            bins = norm_bins(metric, norms.sq_norms(packed))
+            ranking = Ranking(TableMaker.of(codebooks), metric, packed, norms, bins)
+            asked = codes.take(rng.integers(0, 2000, 70)).cut_levels(length)
+            assert_same(ranking, asked, 30)
+
+
+@needs_kernel
+@pytest.mark.parametrize("kind", ["shared", "stacked", "product", "rotated"])
+def test_products_of_codewords_are_the_same_without_the_kernel(rng, kind, monkeypatch):
+    codebooks = codebooks_of(rng, kind, 3, 16, metric="ip", has_offset=True)
+    found = []
+    for level in simd_levels():
+        monkeypatch.setenv("ANYBIT_SIMD", level)
+        found.append(TableMaker.of(replace(codebooks)).pairs)  # of its own, not that of before
+    for pairs in found:
+        np.testing.assert_array_equal(pairs.products, found[-1].products)
+        np.testing.assert_array_equal(pairs.offset_products, found[-1].offset_products)
 
 
 @needs_kernel
@@ -228,7 +279,7 @@ def test_a_query_is_answered_the_same_alone_and_in_company(kind, metric, level, 
     queries = rng.standard_normal((70, codebooks.dim)).astype(np.float32)
     index = Index(codebooks, codes, metric=metric)
     tables = codebooks.lut(queries)  # in another order of additions
-    made = TableMaker.of(codebooks).tables(queries, 4)
+    made = TableMaker.of(codebooks).of_vectors(queries, 4).tables
     np.testing.assert_allclose(made, tables, rtol=1e-4, atol=1e-4)
     together = index.search(queries, k=9)
     for row in (0, 1, 33, 69):
@@ -411,9 +462,9 @@ BAD_RANKINGS = {
 @pytest.mark.parametrize("name", BAD_RANKINGS)
 def test_the_binding_refuses_a_ranking(name):
     arguments = ranking_arguments()
-    _dispatch._kernel.Ranking(**arguments)
+    _levels.COMPILED.Ranking(**arguments)
     with pytest.raises((TypeError, ValueError)):
-        _dispatch._kernel.Ranking(**(arguments | BAD_RANKINGS[name]))
+        _levels.COMPILED.Ranking(**(arguments | BAD_RANKINGS[name]))
 
 
 BAD_QUERIES = {
@@ -441,7 +492,7 @@ BAD_QUERIES = {
 @needs_kernel
 @pytest.mark.parametrize("name", BAD_QUERIES)
 def test_the_binding_refuses_queries(name):
-    ranking = _dispatch._kernel.Ranking(**ranking_arguments())
+    ranking = _levels.COMPILED.Ranking(**ranking_arguments())
     arguments = {
         "queries": np.zeros((2, 3), dtype=np.float32),
         "allowed": None,
@@ -495,7 +546,7 @@ def test_arguments_of_any_shape_and_type_are_answered_or_refused():
         names = rng.choice(["queries", "allowed", "ids", "scores"], rng.integers(3), replace=False)
         call |= {name: mangled(call[name]) for name in names}
         try:
-            _dispatch._kernel.Ranking(**arguments).best(**call)
+            _levels.COMPILED.Ranking(**arguments).best(**call)
         except (TypeError, ValueError, OverflowError):
             continue
         assert call["ids"].shape == call["scores"].shape
