@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +27,10 @@ class EvaluateFlags:
     at: Annotated[int, typer.Option(min=1, help="Cut-off R of mAP@R.")] = 5000
     bits: Annotated[
         str | None, typer.Option(help="Code lengths, such as 8,16,32; all if not given.")
+    ] = None
+    comparison: Annotated[
+        str | None,
+        typer.Option(help="aqd: queries themselves; sqd: their codes. As the model says if left."),
     ] = None
     denominator: Annotated[
         str, typer.Option(help="Denominator of mAP@R: found, reachable or database.")
@@ -94,6 +98,7 @@ def evaluate_collection(
     options, add_options = flags.options(), AddOptions(max_bad=max_bad)
     with console.progress("queries") as progress:
         data = collection.evaluation_input(queries, add_options, progress)
+    data = replace(data, comparison=flags.comparison)  # type: ignore[arg-type]  # checked below
     with console.progress("ranking") as progress:
         evaluation = measure(data, options, progress=progress)
     write_evaluation(evaluation, output)

@@ -27,6 +27,10 @@ def search(
     bits: Annotated[
         int | None, typer.Option(help="Code length to compare; the full one if not given.")
     ] = None,
+    comparison: Annotated[
+        str | None,
+        typer.Option(help="aqd: the query itself; sqd: its code. As the model says if not given."),
+    ] = None,
     save: Annotated[
         Path | None, typer.Option(help="Write the hits as one picture, such as grid.png.")
     ] = None,
@@ -46,7 +50,13 @@ def search(
 
     opened = Collection.open(collection, device, at_version, skip_damaged=is_skip_damaged)
     opened.filter_time_limit_s = condition.limit_s
-    hits = opened.search(query, k, bits, condition.where)
+    hits = opened.search(
+        query,
+        k,
+        bits,
+        condition.where,
+        comparison=comparison,  # type: ignore[arg-type]  # checked by the search
+    )
     for number, reasons in opened.skipped.items():
         console.warn(f"fragment {number} is left out: {'; '.join(reasons)}")
     if save is not None:

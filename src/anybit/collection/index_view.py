@@ -8,7 +8,7 @@ import numpy as np
 
 from anybit.collection.segment import Addresses, Segment
 from anybit.errors import DataError
-from anybit.search import SearchResult
+from anybit.search import CodedQueries, RawQueries, SearchResult, prepare_queries
 from anybit.types import BoolArray, Float32Array, Int64Array, UInt8Array
 
 __all__ = ["IndexView"]
@@ -43,9 +43,15 @@ class IndexView:
         )
 
     def search(
-        self, features: Float32Array, k: int, bits: int | None = None, n_threads: int = 1
+        self,
+        features: Float32Array | RawQueries | CodedQueries,
+        k: int,
+        bits: int | None = None,
+        n_threads: int = 1,
     ) -> SearchResult:
         """Return the best `k` rows, as `Index.search` does."""
+        if isinstance(features, np.ndarray):  # once for all segments
+            features = prepare_queries(self.segments[0].index.codebooks, features)
         results = [
             segment.index.search(features, k, bits, mask, n_threads)
             for segment, mask in zip(self.segments, self.masks, strict=True)

@@ -12,7 +12,7 @@ from anybit.collection.index_view import IndexView
 from anybit.collection.segment import Segment, by_fragment, rows_of
 from anybit.collection.snapshot import read_snapshot, write_snapshot
 from anybit.errors import FormatError
-from anybit.search import Index, SearchResult
+from anybit.search import CodedQueries, Index, RawQueries, SearchResult
 from anybit.store import CodeStore, Condition
 from anybit.types import BoolArray, Float32Array, Int64Array
 
@@ -73,7 +73,7 @@ class LiveIndex:
 
     def search(
         self,
-        features: Float32Array,
+        features: Float32Array | RawQueries | CodedQueries,
         k: int,
         bits: int | None = None,
         where: Condition | None = None,

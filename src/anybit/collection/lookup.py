@@ -15,7 +15,7 @@ from anybit.collection.kept_rows import KeptRows
 from anybit.collection.live_index import LiveIndex
 from anybit.data import FilterLimits
 from anybit.errors import FormatError
-from anybit.search import SearchResult
+from anybit.search import CodedQueries, RawQueries, SearchResult
 from anybit.store import CodeStore, Condition
 from anybit.types import Float32Array, Int64Array, UInt8Array
 
@@ -113,7 +113,7 @@ class Lookup:
 
     def answer(
         self,
-        features: Float32Array,
+        features: Float32Array | RawQueries | CodedQueries,
         k: int,
         lengths: Sequence[int | None],
         where: Condition | None = None,
@@ -123,7 +123,7 @@ class Lookup:
 
         Parameters
         ----------
-        features : ndarray of shape (1, D), float32
+        features : ndarray of shape (1, D), float32, or what `prepare_queries` made of it
             Of the model.
         k : int
         lengths : sequence of int or None

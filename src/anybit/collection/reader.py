@@ -31,9 +31,9 @@ from anybit.collection.query import check_source_dim, query_features
 from anybit.data import Source, open_source
 from anybit.errors import FormatError
 from anybit.evaluation import EvaluationInput
-from anybit.search import Index, SearchResult
+from anybit.search import Index, SearchResult, prepare_queries
 from anybit.store import CodeStore, Condition, VerifyReport, VersionInfo, open_folder
-from anybit.types import Float32Array, Int64Array, ProgressCallback
+from anybit.types import Comparison, Float32Array, Int64Array, ProgressCallback
 
 __all__ = ["CollectionReader"]
 
@@ -286,27 +286,27 @@ class CollectionReader:
         k: int = 10,
         bits: int | None = None,
         where: str | None = None,
+        *,
+        comparison: Comparison | None = None,
     ) -> Hits:
         """Find the items nearest to one query.
 
         Parameters
         ----------
         query : path, PIL image or ndarray
-            A picture, or a vector: (D,) values, or a ``.npy`` file of them. An image collection
-            takes a vector as a feature of its model.
+            A picture, or a vector (D,), also as ``.npy`` file: in an image collection a feature.
         k : int
         bits : int, optional
             Code length to compare; all of it when left out.
         where : str, optional
-            Filter on metadata, such as ``price < 20`` (docs/filters.md); only items that meet it
-            are found.
+            Filter on metadata, such as ``price < 20`` (docs/filters.md).
+        comparison : {"aqd", "sqd"}, optional
+            Compare the query itself or its code; as the model says when left out.
 
         Raises
         ------
-        DataError
-            If the picture cannot be decoded or the vector holds NaN.
-        ShapeError
-            If the vector has another dimension than the model's.
+        DataError, ShapeError
+            If the picture cannot be decoded, or the vector holds NaN or has another dimension.
         OptionError
             If `k` or `bits` is not usable, or (FilterError) `where` is no filter.
         TimeLimitError
@@ -316,15 +316,13 @@ class CollectionReader:
         def work() -> Hits:
             dims = (self._input_dim, self.codebooks.dim)
             features = query_features(query, lambda: self.encoder, *dims)
-            return self._hits(features, k, bits, where)
+            queries = prepare_queries(self.codebooks, features, comparison)
+            lookup = Lookup(self._live, self._store, self._kept)
+            answer = lookup.answer(queries, k, [bits], self._condition(where))
+            result = answer.results[0]
+            return Hits(result.ids[0], result.scores[0], answer.rows, result.bits)
 
         return self._retried(work)
-
-    def _hits(self, features: Float32Array, k: int, bits: int | None, where: str | None) -> Hits:
-        lookup = Lookup(self._live, self._store, self._kept)
-        answer = lookup.answer(features, k, [bits], self._condition(where))
-        result = answer.results[0]
-        return Hits(result.ids[0], result.scores[0], answer.rows, result.bits)
 
     def _retried(self, work: Callable[[], _T]) -> _T:
         """Go to the newest version and work, again when a compaction has removed it meanwhile."""
@@ -345,11 +343,16 @@ class CollectionReader:
         bits: int | None = None,
         where: str | None = None,
         n_threads: int = 1,
+        *,
+        comparison: Comparison | None = None,
     ) -> SearchResult:
         """Find the items nearest to many queries, given as features (Q, D) of the model."""
-        return self._retried(
-            lambda: self._live.search(features, k, bits, self._condition(where), n_threads)
-        )
+
+        def work() -> SearchResult:
+            queries = prepare_queries(self.codebooks, features, comparison)
+            return self._live.search(queries, k, bits, self._condition(where), n_threads)
+
+        return self._retried(work)
 
     @property
     def lookup(self) -> Lookup:
@@ -361,12 +364,9 @@ class CollectionReader:
         """Return the JPEG thumbnails of some items; None where none is stored."""
 
         def work() -> list[bytes | None]:
-            if "thumbnail" not in self._store.columns:
-                return [None] * len(ids)
-            found: list[bytes | None] = self._store.take(ids, ["thumbnail"])[
-                "thumbnail"
-            ].to_pylist()
-            return found
+            if "thumbnail" in self._store.columns:
+                return list(self._store.take(ids, ["thumbnail"])["thumbnail"].to_pylist())
+            return [None] * len(ids)
 
         return self._retried(work)
 

@@ -21,8 +21,8 @@ from anybit.evaluation.ranking import LabelMasks
 from anybit.evaluation.results import Evaluation
 from anybit.evaluation.scores import FloatScores, LengthScores, norm_term
 from anybit.evaluation.summary import LengthInfo, curve_ranks, summarise
-from anybit.search import kernel, simd_level
-from anybit.types import METRICS, Float32Array, Metric, ProgressCallback
+from anybit.search import CodedQueries, RawQueries, kernel, prepare_queries, simd_level
+from anybit.types import METRICS, Comparison, Float32Array, Metric, ProgressCallback
 
 if TYPE_CHECKING:
     from anybit.data import Labels
@@ -53,6 +53,9 @@ class EvaluationInput:
         Uncompressed items, for the upper bound.
     metric : {"ip", "l2", "cosine"}, optional
         How query and item are compared; that of the codebooks when left out.
+    comparison : {"aqd", "sqd"}, optional
+        Whether the queries themselves are compared, or their codes at every length; as the
+        codebooks say when left out.
     """
 
     codebooks: Codebooks
@@ -62,17 +65,18 @@ class EvaluationInput:
     database_labels: Labels
     database_features: Float32Array | None = None
     metric: Metric | None = None
+    comparison: Comparison | None = None
 
 
 @dataclass(eq=False)
 class _Task:
     """Everything that the worker threads read."""
 
-    codebooks: Codebooks
     metric: Metric
     codes: Codes  # of the longest length
     levels: tuple[int, ...]  # ascending
-    queries: Float32Array  # (Q, D)
+    vectors: Float32Array  # (Q, D)
+    queries: RawQueries | CodedQueries
     floats: FloatScores | None
     norms: Float32Array | None  # (lengths, N): half the squares (l2), or lengths (cosine)
     query_masks: LabelMasks
@@ -82,20 +86,26 @@ class _Task:
     tables: MeasureTables
 
     def __post_init__(self) -> None:
-        self.adder: MeasureAdder = self._compiled() or self._twin()
+        self._planes = BytePlanes.of(self.codes).values
+        # Coded queries have other tables at every length, because both sides are cut.
+        step = len(self.levels) if self.queries.shares_tables else 1
+        parts = [slice(first, first + step) for first in range(0, len(self.levels), step)]
+        self._adders: list[tuple[slice, MeasureAdder]] = [
+            (part, self._compiled(part) or self._twin(part)) for part in parts
+        ]
 
-    def _compiled(self) -> MeasureAdder | None:
-        """Hand the arrays to the compiled kernel, where there is one."""
+    def _compiled(self, part: slice) -> MeasureAdder | None:
+        """Hand the arrays of some lengths to the compiled kernel, where there is one."""
         compiled = kernel()
         if compiled is None:
             return None
         tables = self.tables
         adder: MeasureAdder = compiled.Evaluator(
-            planes=BytePlanes.of(self.codes).values,
+            planes=self._planes,
             n_codewords=self.codes.n_codewords,
-            lengths=list(self.levels),
+            lengths=list(self.levels[part]),
             metric=self.metric,
-            norms=self.norms,
+            norms=None if self.norms is None else self.norms[part],
             labels=self.item_masks.words,
             at=tables.at,
             ndcg_at=tables.ndcg_at,
@@ -110,25 +120,30 @@ class _Task:
         )
         return adder
 
-    def _twin(self) -> MeasureAdder:
-        scores = LengthScores(self.codes, self.levels, self.metric, self.norms)
+    def _twin(self, part: slice) -> MeasureAdder:
+        norms = None if self.norms is None else self.norms[part]
+        scores = LengthScores(self.codes, self.levels[part], self.metric, norms)
         return NumpyAdder(scores, self.item_masks, self.max_gain, self.tables)
 
     def block(self, start: int) -> NDArray[np.float64]:
         """Return the summed measures of one block of queries; (lengths, columns)."""
-        queries = self.queries[start : start + _BLOCK_QUERIES]  # (B, D)
-        totals = np.zeros((len(self.levels) + (self.floats is not None), self.tables.n_columns))
-        lut = self.codebooks.lut(queries, self.levels[-1])  # (B, L, K)
-        offsets = np.zeros(len(queries), dtype=np.float32)  # (B,)
-        if self.codebooks.offset is not None:
-            offsets = queries @ self.codebooks.offset
-        masks = np.ascontiguousarray(self.query_masks.words[:, start : start + len(queries)].T)
-        if self.floats is None:
-            self.adder.add(lut, offsets, masks, None, totals)
-            return totals
-        for part, scores in self.floats.of(queries):
-            self.adder.add(lut[part], offsets[part], masks[part], scores, totals)
-        return totals
+        rows = slice(start, start + _BLOCK_QUERIES)
+        masks = np.ascontiguousarray(self.query_masks.words[:, rows].T)
+        found = []
+        floats = self.floats  # measured beside the first lengths alone
+        for part, adder in self._adders:
+            lengths = self.levels[part]
+            totals = np.zeros((len(lengths) + (floats is not None), self.tables.n_columns))
+            lut, offsets = self.queries.tables(rows, lengths[-1])  # (B, L, K), (B,)
+            if floats is None:
+                adder.add(lut, offsets, masks, None, totals)
+            else:
+                for some, scores in floats.of(self.vectors[rows]):
+                    adder.add(lut[some], offsets[some], masks[some], scores, totals)
+            found.append(totals[: len(lengths)])
+            if floats is not None:
+                last, floats = totals[-1:], None
+        return np.concatenate([*found, last] if self.floats is not None else found)
 
 
 def evaluate(
@@ -199,6 +214,7 @@ def evaluate(
         lengths=coded,
         float_features=results[-1] if task.floats is not None else None,
         metric=task.metric,
+        comparison=task.queries.comparison,
         at=options.at,
         denominator=options.denominator,
         zero_hit=options.zero_hit,
@@ -235,11 +251,11 @@ def _prepare(data: EvaluationInput, options: EvaluationOptions) -> tuple[_Task, 
     query_labels, item_labels = _same_classes(data.query_labels, data.database_labels)
     item_masks, query_masks = LabelMasks(item_labels), LabelMasks(query_labels)
     task = _Task(
-        codebooks=data.codebooks,
         metric=metric,
         codes=codes.cut_levels(levels[-1]),
         levels=levels,
-        queries=queries,
+        vectors=queries,
+        queries=prepare_queries(data.codebooks, queries, data.comparison),
         floats=None if features is None else FloatScores(features, metric),
         norms=_norms(data.codebooks, codes, levels, metric),
         query_masks=query_masks,

@@ -162,10 +162,11 @@ def _header(evaluation: Evaluation, title: str) -> str:
     kind = (
         "several class labels an item" if evaluation.is_multi_label else "one class label an item"
     )
+    side = " of the codes of both" if evaluation.comparison == "sqd" else ""
     return (
         f"<header><h1>{escape(title)}</h1><p>Codes from {evaluation.lengths[0].bits} to "
         f"{last.bits} bits, all cut from one model. Items compared by "
-        f"{_METRIC_NAMES[evaluation.metric]}; {kind}.</p></header>"
+        f"{_METRIC_NAMES[evaluation.metric]}{side}; {kind}.</p></header>"
         f'<ul class="facts">{items}</ul>'
     )
 

@@ -13,7 +13,7 @@ from anybit.errors import DataError
 from anybit.evaluation.average_precision import Denominator, ZeroHitRule
 from anybit.evaluation.curves import PrecisionRecallCurve
 from anybit.evaluation.ties import TieInterval
-from anybit.types import Metric
+from anybit.types import Comparison, Metric
 
 __all__ = [
     "DEFINITIONS",
@@ -184,6 +184,8 @@ class Evaluation:
         The same for uncompressed features: what codes can reach.
     metric : {"ip", "l2", "cosine"}
         How query and item were compared.
+    comparison : {"aqd", "sqd"}
+        Whether the queries themselves were compared, or their codes.
     at : int
         Cut-off R of mAP@R, at most the size of the database.
     denominator : str
@@ -209,6 +211,7 @@ class Evaluation:
     lengths: tuple[LengthResult, ...]
     float_features: LengthResult | None
     metric: Metric
+    comparison: Comparison
     at: int
     denominator: Denominator
     zero_hit: ZeroHitRule

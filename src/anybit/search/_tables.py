@@ -139,7 +139,7 @@ class TableMaker:
         if self.is_product:
             return np.asarray(pairs[planes.T, blocks])  # (Q, L, K)
         rows = planes + pairs.shape[2] * blocks[:, None]  # (L, Q)
-        products = pairs[rows[0], :n_levels] * scales[0]
+        products: Float32Array = pairs[rows[0], :n_levels] * scales[0]
         for level in range(1, n_levels):
             products += pairs[rows[level], :n_levels] * scales[level]
         return products
