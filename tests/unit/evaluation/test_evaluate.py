@@ -20,6 +20,7 @@ from anybit.evaluation import (
     relevant_recall_at,
 )
 from anybit.evaluation.curves import RECALL_GRID
+from anybit.search import Index, simd_levels
 
 OPTIONS = EvaluationOptions(at=20, precision_at=(5, 1), ndcg_at=7, n_threads=1)
 
@@ -205,3 +206,39 @@ def test_parts_that_do_not_fit_are_refused(make_input):
 def test_options_out_of_range_are_refused(change, message):
     with pytest.raises(OptionError, match=message):
         EvaluationOptions(**change)
+
+
+@pytest.mark.parametrize("simd", ["numpy", simd_levels()[0]])
+@pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
+def test_symmetric_comparison_cuts_both_sides_at_every_length(
+    make_input, metric, simd, monkeypatch
+):
+    monkeypatch.setenv("ANYBIT_SIMD", simd)
+    data = make_input(metric=metric)
+    # No two different codes have one reconstruction, as with scales of which two sum to the third.
+    scales = np.array([1, 0.7, 0.45], dtype=np.float32)
+    codebooks = replace(data.codebooks, level_scales=scales)
+    codes = codebooks.encode(data.database_features)
+    data = replace(data, codebooks=codebooks, database_codes=codes, comparison="sqd")
+    shared = data.query_labels.multi_hot().astype(int) @ data.database_labels.multi_hot().T
+    result = evaluate(data, OPTIONS)
+    assert result.comparison == "sqd"
+    assert result.to_dict()["comparison"] == "sqd"
+    index = Index(data.codebooks, data.database_codes)
+    for length in result.lengths:
+        found = index.search(data.query_features, 150, length.bits, comparison="sqd").ids
+        ranked = np.take_along_axis(shared, found, axis=1) > 0
+        got = length.measure("map_at", denominator="found").value
+        np.testing.assert_allclose(got, map_at(ranked, 20, denominator="found"))
+        np.testing.assert_allclose(length.measure("map_full").value, map_full(ranked))
+    raw = evaluate(replace(data, comparison=None), OPTIONS)
+    assert raw.comparison == "aqd"
+    np.testing.assert_equal(
+        result.float_features.measure("map_full").value,
+        raw.float_features.measure("map_full").value,
+    )
+    assert [one.measure("map_full").value for one in result.lengths] != (
+        [one.measure("map_full").value for one in raw.lengths]
+    )
+    own = evaluate(replace(data, comparison=None, codebooks=data.codebooks.compared_by("sqd")))
+    assert own.comparison == "sqd"
