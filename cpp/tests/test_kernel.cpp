@@ -14,6 +14,7 @@
 
 #include "kernel/best.hpp"
 #include "kernel/evaluation.hpp"
+#include "kernel/ranking.hpp"
 #include "kernel/scan.hpp"
 
 namespace {
@@ -238,6 +239,67 @@ void test_tables(const SimdLevel& simd, std::int64_t dim, std::int64_t width,
   }
 }
 
+// Tables of codes against plain loops over all pairs of levels.
+void test_symmetric(int n_levels, int n_codewords, bool is_shared, bool is_product,
+                    std::mt19937& random) {
+  const std::int64_t n_queries = 5, n_blocks = is_shared ? 1 : n_levels;
+  const std::int64_t n_rows = is_product ? n_codewords : n_blocks * n_codewords;
+  std::normal_distribution<float> normal;
+  std::vector<float> products(static_cast<std::size_t>(n_rows * n_blocks * n_codewords));
+  std::vector<float> with_offset(static_cast<std::size_t>(n_blocks * n_codewords));
+  std::vector<float> scales(static_cast<std::size_t>(n_levels), 1.0f);
+  for (float& value : products) value = normal(random);
+  for (float& value : with_offset) value = normal(random);
+  if (is_shared) {
+    for (float& value : scales) value = normal(random);
+  }
+  std::vector<std::uint8_t> codes(static_cast<std::size_t>(n_queries * n_levels));
+  for (auto& code : codes) {
+    code = static_cast<std::uint8_t>(random() % static_cast<unsigned>(n_codewords));
+  }
+  anybit::CodebookColumns books;
+  books.n_blocks = n_blocks;
+  books.level_scales = is_shared ? scales.data() : nullptr;
+  books.is_product = is_product;
+  const anybit::CodewordPairs pairs{products.data(), with_offset.data(), 2.5f};
+  anybit::SymmetricTables tables(books, pairs, n_levels, n_codewords);
+  std::vector<float> constants(n_queries), squares(n_queries);
+  const float* found = tables.of(codes.data(), n_queries, constants.data(), squares.data());
+  const auto block_of = [&](int level) { return is_shared ? 0 : level; };
+  bool is_same = true;
+  for (std::int64_t q = 0; q < n_queries; ++q) {
+    const std::uint8_t* own = codes.data() + q * n_levels;
+    volatile float constant = 2.5f, square = 0.0f;
+    for (int m = 0; m < n_levels; ++m) {
+      const auto scale = scales[static_cast<std::size_t>(m)];
+      for (int k = 0; k < n_codewords; ++k) {
+        volatile float sum = 0.0f;
+        for (int other = 0; other < n_levels; ++other) {
+          if (is_product && other != m) continue;
+          const std::int64_t row = (is_product ? 0 : block_of(other) * n_codewords) + own[other];
+          const std::int64_t at = (row * n_blocks + block_of(m)) * n_codewords + k;
+          const volatile float term = products[static_cast<std::size_t>(at)] *
+                                      scales[static_cast<std::size_t>(other)];
+          sum = sum + term;
+        }
+        sum = sum + with_offset[static_cast<std::size_t>(block_of(m) * n_codewords + k)];
+        const volatile float entry = sum * scale;
+        is_same &= found[(q * n_levels + m) * n_codewords + k] == entry;
+        if (k == own[m]) square = square + entry;
+      }
+      const volatile float term =
+          with_offset[static_cast<std::size_t>(block_of(m) * n_codewords + own[m])] * scale;
+      constant = constant + term;
+    }
+    square = square + constant;
+    const auto at = static_cast<std::size_t>(q);
+    is_same &= constants[at] == constant && squares[at] == square;
+  }
+  check(is_same, "symmetric tables, " + std::to_string(n_levels) + " levels of " +
+                     std::to_string(n_codewords) + (is_shared ? ", shared" : "") +
+                     (is_product ? ", product" : ""));
+}
+
 void test_level_sums(const SimdLevel& simd, std::int64_t n_items, std::mt19937& random) {
   std::normal_distribution<float> normal;
   const auto size = static_cast<std::size_t>(n_items);
@@ -287,6 +349,13 @@ int main() {
       for (const std::int64_t width : {2, 16, 64, 100, 256}) test_tables(simd, dim, width, random);
     }
     std::printf("%s: done\n", simd.name.c_str());
+  }
+  for (const int n_levels : {1, 3, 17}) {
+    for (const int n_codewords : {2, 16, 256}) {
+      test_symmetric(n_levels, n_codewords, false, false, random);
+      test_symmetric(n_levels, n_codewords, true, false, random);
+      test_symmetric(n_levels, n_codewords, false, true, random);
+    }
   }
   for (int kind = 0; kind < 4; ++kind) {
     for (const std::int64_t n_items : {1, 2, 100, 3000}) test_measurer(n_items, kind, random);

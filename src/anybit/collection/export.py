@@ -105,6 +105,7 @@ def write_arrays(
         "kind": "product" if codebooks.has_subspaces else "sum",
         "metric": codebooks.metric,
         "assignment": codebooks.assignment,
+        "comparison": codebooks.comparison,
         "n_items": 0 if codes is None else codes.n_items,
         "n_levels": codebooks.n_levels,
         "n_codewords": codebooks.n_codewords,

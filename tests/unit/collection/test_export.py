@@ -82,6 +82,7 @@ def test_documented_arrays_give_the_reconstructions(tmp_path, kind):
         "kind": "product" if kind in ("product", "rotated") else "sum",
         "metric": made.codebooks.metric,
         "assignment": "l2",
+        "comparison": "aqd",
         "n_items": 200,
         "n_levels": made.codebooks.n_levels,
         "n_codewords": made.codebooks.n_codewords,
