@@ -1,7 +1,9 @@
 """anybit: compact sequential codes for images and vectors.
 
 >>> import anybit
->>> codebooks = anybit.Codebooks.shared(codebook, level_scales)  # doctest: +SKIP
+>>> codebooks = anybit.Codebooks.shared(codebook=np.eye(4, 2), level_scales=np.array([1, 0.5]))
+>>> codebooks.encode(np.array([[1, 0.5]])).rows()
+array([[0, 1]], dtype=uint8)
 >>> hits = anybit.Collection.open("shop.anybit").search("query.jpg", k=10)  # doctest: +SKIP
 
 The names below are loaded when they are first used, so ``import anybit`` is instant and brings

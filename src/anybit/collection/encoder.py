@@ -244,7 +244,7 @@ def _network_encoder(
         raise OptionError(f"device must be one of this machine, got {device!r}: {cause}") from cause
     preprocessor = Preprocessor.from_dict(folder.preprocessor or {})
     return _NetworkEncoder(
-        network.eval().features,
+        network.eval().network_features,
         codebooks,
         preprocessor,
         folder.fingerprint,

@@ -88,7 +88,7 @@ def export_onnx(model: str | Path, target: str | Path, *, overwrite: bool = Fals
     session = OnnxSession(graph, OnnxFacts(folder.fingerprint, "", size_px, dim))
     rng = np.random.default_rng(0)
     images = rng.standard_normal((3, 3, size_px, size_px), dtype=np.float32)
-    _check_same(network.features(images), session.features(images))
+    _check_same(network.network_features(images), session.features(images))
     files = onnx_files(graph, folder.fingerprint, size_px, dim)
     return write_model_folder(target, folder, overwrite=overwrite, files=files)
 

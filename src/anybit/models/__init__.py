@@ -9,6 +9,7 @@ from anybit.models.backbones import (
 from anybit.models.code_model import CodeModel, CodeModelConfig
 from anybit.models.dqn import DQN, DQNConfig, DQNVariant
 from anybit.models.drq import DRQ, DRQConfig
+from anybit.models.frozen import FrozenConfig, FrozenModel
 from anybit.models.head import ConcatHead, LinearHead
 from anybit.models.image_model import ImageModel, ModelConfig
 from anybit.models.loading import load_model
@@ -34,6 +35,8 @@ __all__ = [
     "DQNConfig",
     "DQNVariant",
     "DRQConfig",
+    "FrozenConfig",
+    "FrozenModel",
     "ImageModel",
     "LinearHead",
     "ModelConfig",

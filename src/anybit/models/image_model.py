@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from anybit.codes import Codebooks, ModelFolder, read_model_folder, write_model_folder
+from anybit.codes import Codebooks, FeatureMap, ModelFolder, read_model_folder, write_model_folder
 from anybit.errors import FormatError
 from anybit.models.backbones import BackboneConfig, build_backbone
 from anybit.models.quantizer_block import QuantizerBlock
@@ -59,6 +59,8 @@ class ImageModel(nn.Module, ABC):
         D_b.
     input_px, mean, std
         What the backbone takes.
+    feature_map : FeatureMap or None
+        Applied to the network's vectors before they are quantised.
     preprocessor, class_names, summary, fingerprint
         Of the model folder.
     """
@@ -79,6 +81,7 @@ class ImageModel(nn.Module, ABC):
         self.is_backbone_pretrained = built.is_pretrained
         self.backbone_dim = built.dim
         self.backbone = built.module
+        self.feature_map: FeatureMap | None = None
         self.fingerprint = ""
         self.describe(None, None, {})
 
@@ -110,7 +113,7 @@ class ImageModel(nn.Module, ABC):
 
     @abstractmethod
     def vectors(self, images: Tensor) -> Tensor:
-        """Map images (B, 3, H, W) to the vectors that are quantised, (B, D)."""
+        """Map images (B, 3, H, W) to the vectors that are mapped and quantised, (B, D)."""
 
     @torch.no_grad()
     def plain_vectors(self, images: Tensor) -> Tensor:
@@ -124,9 +127,8 @@ class ImageModel(nn.Module, ABC):
             n_images = max(1, _CPU_PIXELS // (images.shape[2] * images.shape[3]))
         return torch.cat([self.vectors(piece).float() for piece in torch.split(images, n_images)])
 
-    @torch.inference_mode()
     def features(self, images: Float32Array) -> Float32Array:
-        """Return the vectors x of preprocessed images.
+        """Return the vectors x of preprocessed images, which are quantised.
 
         Parameters
         ----------
@@ -137,6 +139,12 @@ class ImageModel(nn.Module, ABC):
         -------
         ndarray of shape (B, D), float32
         """
+        features = self.network_features(images)
+        return features if self.feature_map is None else self.feature_map.apply(features)
+
+    @torch.inference_mode()
+    def network_features(self, images: Float32Array) -> Float32Array:
+        """Return what the network makes of images, before a feature map; see `features`."""
         self.eval()
         device = next(self.parameters()).device
         batch = torch.from_numpy(images).to(device)
@@ -150,7 +158,7 @@ class ImageModel(nn.Module, ABC):
         """Write the model folder (see `anybit.codes.ModelFolder`); return its fingerprint."""
         own = {k: v for k, v in self.state_dict().items() if not k.startswith("quantizer.")}
         tensors = {k: v.detach().cpu().contiguous().numpy() for k, v in own.items()}
-        config = {
+        config: dict[str, Any] = {
             "method": self.method,
             "architecture": asdict(self.config),
             "backbone": self.config.backbone.to_dict(),
@@ -160,7 +168,9 @@ class ImageModel(nn.Module, ABC):
             config["model"] = self.kind
         folder = ModelFolder(config, tensors, self.preprocessor, self.summary)
         codebooks = self.export_codebooks()
-        self.fingerprint = write_model_folder(path, folder, codebooks, overwrite=overwrite)
+        self.fingerprint = write_model_folder(
+            path, folder, codebooks, feature_map=self.feature_map, overwrite=overwrite
+        )
         return self.fingerprint
 
     @classmethod
@@ -191,13 +201,17 @@ class ImageModel(nn.Module, ABC):
         tensors, settings = dict(folder.tensors), folder.config["codebooks"]
         arrays = {k[10:]: tensors.pop(k) for k in list(tensors) if k.startswith("codebooks.")}
         model.quantizer.set_codebooks(Codebooks.from_tensors(arrays, settings))
+        return model._restored(folder, tensors, path)
+
+    def _restored(self, folder: ModelFolder, tensors: dict[str, Any], path: str | Path) -> Self:
+        """Take over a folder's weights, those of the quantiser excepted, and description."""
         state = {k: torch.from_numpy(v.copy()) for k, v in tensors.items()}
-        state |= {f"quantizer.{k}": v for k, v in model.quantizer.state_dict().items()}
+        state |= {k: v for k, v in self.state_dict().items() if k.startswith("quantizer.")}
         try:
-            model.load_state_dict(state)
+            self.load_state_dict(state)
         except RuntimeError as cause:
             raise FormatError(f"{path} holds weights of another network: {cause}") from cause
         names = folder.config.get("class_names")
-        model.describe(folder.preprocessor, tuple(names) if names else None, folder.summary)
-        model.fingerprint = folder.fingerprint
-        return model.eval().to(memory_format=torch.channels_last)
+        self.describe(folder.preprocessor, tuple(names) if names else None, folder.summary)
+        self.fingerprint = folder.fingerprint
+        return self.eval().to(memory_format=torch.channels_last)

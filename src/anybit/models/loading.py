@@ -9,11 +9,12 @@ from anybit.errors import FormatError
 from anybit.models.code_model import CodeModel
 from anybit.models.dqn import DQN
 from anybit.models.drq import DRQ
+from anybit.models.frozen import FrozenModel
 from anybit.models.image_model import ImageModel
 
 __all__ = ["load_model"]
 
-_CLASSES: tuple[type[ImageModel], ...] = (DRQ, DQN, CodeModel)
+_CLASSES: tuple[type[ImageModel], ...] = (DRQ, DQN, CodeModel, FrozenModel)
 
 
 def load_model(path: str | Path) -> ImageModel:
@@ -26,7 +27,7 @@ def load_model(path: str | Path) -> ImageModel:
     Returns
     -------
     ImageModel
-        `DRQ`, `DQN` or `CodeModel`, on the CPU, ready for evaluation.
+        `DRQ`, `DQN`, `CodeModel` or `FrozenModel`, on the CPU, ready for evaluation.
 
     Raises
     ------
@@ -39,6 +40,6 @@ def load_model(path: str | Path) -> ImageModel:
             return known.of_folder(folder, path)
     names = ", ".join(name for known in _CLASSES for name in known.methods)
     raise FormatError(
-        f"{path} must hold a model of one of {names}, or a {CodeModel.kind}, got "
-        f"{folder.config.get('method')!r}. Update anybit."
+        f"{path} must hold a model of one of {names}, a {CodeModel.kind} or a "
+        f"{FrozenModel.kind}, got {folder.config.get('method')!r}. Update anybit."
     )

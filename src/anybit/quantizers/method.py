@@ -95,6 +95,11 @@ class VectorMethod:
                 f"labels must be of the {len(features)} vectors, got labels of {len(labels)} "
                 "items. Give one list of classes per vector, empty for none."
             )
+        self.check_labels(labels)
+        return self.fit(features, labels, settings)
+
+    def check_labels(self, labels: Labels | None) -> None:
+        """Raise DataError where the method needs labels and there are not two classes."""
         n_classes = 0 if labels is None else int((labels.counts() > 0).sum())
         if self.needs_labels and n_classes < 2:
             raise DataError(
@@ -102,4 +107,3 @@ class VectorMethod:
                 "label column, put the images into one folder per class, or take a method that "
                 "learns without labels, such as rq."
             )
-        return self.fit(features, labels, settings)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ from anybit.training.engine.images import TrainingImages
 from anybit.training.engine.loop import TrainingData, TrainingRun, make_fabric
 from anybit.training.engine.plain_images import PlainImages
 from anybit.training.engine.train_options import TrainOptions
+from anybit.training.frozen import train_frozen
+from anybit.training.registry import IMAGE_METHODS
 from anybit.types import ProgressCallback
 
 __all__ = ["train"]
@@ -39,12 +40,15 @@ def train(
     progress: ProgressCallback | None = None,
     **settings: Any,
 ) -> ImageModel | VectorQuantizer:
-    """Train a model: a network on labelled images, or a quantiser on plain vectors.
+    """Train a model: a network on labelled images, or a quantiser on vectors.
+
+    A method on vectors takes images, too: their vectors are then the features of a backbone with
+    given weights, which is not trained. Labels are needed only where the method needs them.
 
     Parameters
     ----------
     source : str, Path or Source
-        Images with labels, or vectors (see `anybit.data.open_source`).
+        Images, or vectors (see `anybit.data.open_source`).
     options : TrainOptions, optional
     output : str or Path, optional
         Model folder to write. Checkpoints and logs go to the folder ``OUTPUT.run`` beside it.
@@ -97,7 +101,11 @@ def train(
                 f"{folder} holds an unfinished run. Resume it (--resume), or start again "
                 "(--overwrite)."
             )
-    model, is_first_process = _train_images(opened, options, folder, resume, progress)
+    is_first_process, model = True, None
+    if options.method in IMAGE_METHODS:
+        model, is_first_process = _train_images(opened, options, folder, resume, progress)
+    else:
+        model = train_frozen(opened, options, folder, progress)
     if target is not None and is_first_process:
         model.save_pretrained(target, overwrite=overwrite or resume)
     return model
@@ -121,6 +129,7 @@ def _train_vectors(
         n_codewords=options.n_codewords,
         metric=options.metric or "ip",
         seed=options.seed,
+        labels=source.labels,
     )
     for text in model.summary["warnings"]:
         _log.warning("%s", text)
@@ -186,10 +195,8 @@ def _summary(run: TrainingRun, options: TrainOptions, labels: Labels) -> dict[st
     report = run.method.report()
     for warning in report["warnings"]:
         _log.warning("%s", warning)
-    plain = asdict(options)
-    plain = {k: str(v) if isinstance(v, Path) else v for k, v in plain.items() if k != "source"}
     return {
-        "options": plain,
+        "options": options.to_dict(),
         "n_images": len(run.data.images.positions),
         "n_bad": len(run.data.images.bad_items),
         "n_classes": labels.n_classes,

@@ -15,7 +15,7 @@ from anybit.training.engine.presets import Preset
 from anybit.training.engine.train_options import TrainOptions
 from anybit.training.registry import image_method
 
-__all__ = ["MethodDefinition", "definition_of", "presets_of", "resolved_preset"]
+__all__ = ["MethodDefinition", "backbone_of", "definition_of", "presets_of", "resolved_preset"]
 
 ModelT = TypeVar("ModelT", bound=ImageModel)
 PresetT = TypeVar("PresetT", bound=Preset[Any])
@@ -60,18 +60,22 @@ class MethodDefinition(Generic[ModelT, PresetT]):
 
     def new_model(self, preset: PresetT, options: TrainOptions) -> ModelT:
         """Return an untrained model."""
-        backbone = BackboneConfig(
-            options.backbone,
-            options.input_px,
-            options.backbone_options,
-            options.input_mean,
-            options.input_std,
-        )
         return self.model(
-            self.architecture(backbone, preset, options),
+            self.architecture(backbone_of(options), preset, options),
             weights=options.weights,
             is_pretrained=options.is_pretrained,
         )
+
+
+def backbone_of(options: TrainOptions) -> BackboneConfig:
+    """Return the backbone that a run asks for."""
+    return BackboneConfig(
+        options.backbone,
+        options.input_px,
+        options.backbone_options,
+        options.input_mean,
+        options.input_std,
+    )
 
 
 def _epochs(preset: Preset[Any], options: TrainOptions) -> tuple[int, ...]:

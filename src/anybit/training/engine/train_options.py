@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -26,7 +26,9 @@ class TrainOptions:
     ----------
     method : str
         ``auto`` takes ``drq`` for images and ``rq`` for vectors. Else one of
-        `anybit.training.IMAGE_METHODS` for images, of `anybit.quantizers.METHODS` for vectors.
+        `anybit.training.IMAGE_METHODS` for images, of `anybit.quantizers.METHODS` for vectors,
+        and for images whose backbone has weights and stays as it is. ``drq`` of images is the
+        network.
     bits : int
         Length of the full code: levels times log2 of the codewords.
     n_codewords : int
@@ -68,7 +70,7 @@ class TrainOptions:
         pictures with a reading direction.
     metric : {"ip", "l2", "cosine"} or None
         How queries are compared with reconstructions; None: the preset's, ``ip`` where it says
-        nothing.
+        nothing, ``cosine`` for features of a frozen backbone.
     source : SourceOptions or None
         Column names and the like, where `train` is given a path.
     checkpoint_seconds : float
@@ -168,12 +170,18 @@ class TrainOptions:
         """
         if self.method == "auto":
             return replace(self, method=AUTO_IMAGE_METHOD if kind == "images" else "rq")
-        methods = IMAGE_METHODS if kind == "images" else VECTOR_METHODS
+        # A method on vectors takes images through a backbone that stays as it is.
+        methods = {**(IMAGE_METHODS if kind == "images" else {}), **VECTOR_METHODS}
         if self.method not in methods:
             raise OptionError(
                 f"method must be one of {', '.join(methods)} for {kind}, got {self.method!r}."
             )
         return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but those of the source as JSON values."""
+        fields = {k: v for k, v in asdict(self).items() if k != "source"}
+        return {k: str(v) if isinstance(v, Path) else v for k, v in fields.items()}
 
     @property
     def n_levels(self) -> int:

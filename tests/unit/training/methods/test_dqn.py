@@ -283,8 +283,10 @@ def test_unknown_method_is_refused(options):
         replace(options, method="dpq")
 
 
-def test_method_of_vectors_is_refused_for_images(source, options):
-    with pytest.raises(OptionError, match=r"dqn2\+, dqnip for images, got 'pq'"):
+def test_method_of_vectors_needs_a_backbone_with_weights(source, options):
+    with pytest.raises(
+        OptionError, match="pq does not train the backbone, which therefore needs w"
+    ):
         train(source, replace(options, method="pq"))
 
 
