@@ -16,9 +16,9 @@ WITH_EXAMPLES = sorted(path for path in SRC.rglob("*.py") if ">>> " in path.read
 # Why an example does not run here.
 LEFT_OUT = {
     '>>> hits = anybit.Collection.open("shop.anybit").search("query.jpg", k=10)': (
-        "needs a collection and a picture; the first page of docs/ runs the same"
+        "needs a collection and a picture"
     ),
-    '>>> model = train("photos/", bits=32, output="model/")': "needs labelled pictures, and minutes",
+    '>>> model = train("photos/", bits=32, output="model/")': "needs pictures, and minutes",
 }
 
 

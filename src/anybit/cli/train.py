@@ -36,7 +36,8 @@ class TrainFlags:
         str,
         typer.Option(
             help=f"Images: {', '.join(IMAGE_METHODS)}; auto is {AUTO_IMAGE_METHOD}. Vectors: rq "
-            "(auto) and others. `anybit methods` lists them all with their papers."
+            "(auto) and others; these take images whose backbone has --weights, too. "
+            "`anybit methods` lists them all with their papers."
         ),
     ] = "auto"
     bits: Annotated[
