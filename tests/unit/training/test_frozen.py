@@ -158,6 +158,28 @@ def test_bad_pictures_are_left_out_up_to_a_share(settings, pixels, tmp_path):
     )
 
 
+def test_labels_are_those_of_the_usable_pictures(settings, pixels, tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from anybit.quantizers import METHODS
+
+    found = []
+
+    def fit(features, labels, wanted):
+        found.append(labels)
+        return METHODS["rq"].fit(features, labels, wanted)
+
+    with_it = {**METHODS, "rq": replace(METHODS["rq"], fit=fit, needs_labels=True)}
+    for place in ("quantizers.methods", "training.frozen"):
+        monkeypatch.setattr(f"anybit.{place}.METHODS", with_it)
+    place = tmp_path / "photos"
+    place.mkdir()
+    folder_of_pictures(place / "a", pixels[:20], n_bad=2)
+    folder_of_pictures(place / "b", pixels[20:])
+    train(place, TrainOptions(**settings, source=SourceOptions(max_bad=0.1)))
+    assert [found[0].names_of(row)[0] for row in range(N)] == ["a"] * 20 + ["b"] * 40
+
+
 def test_of_very_many_images_some_are_drawn(settings, pixels, monkeypatch):
     monkeypatch.setattr("anybit.training.frozen._MOST_IMAGES", 20)
     model = train(ArrayImages(pixels), **settings, seed=4)
