@@ -1,7 +1,7 @@
 # Every target does its own set-up in .venv; a stamp makes that fast when nothing changed.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo methods test test-all test-web test-processors crash damage sanitize check format bench clean
+.PHONY: help setup demo methods test test-all test-web test-processors mutants crash damage sanitize check format bench clean
 
 VENV   := .venv
 PYTHON ?= python3
@@ -46,6 +46,9 @@ test-web: $(STAMP)  ## The search page in a real browser (Chromium; about half a
 
 test-processors: $(STAMP)  ## The numeric tests under every instruction set of this processor (about an hour).
 	PYTHONPATH=tests $(BIN)/python -m processors.run_levels --jobs $(JOBS)
+
+mutants: $(STAMP)  ## 300 small errors in four rooms, each with its tests (up to an hour).
+	PYTHONPATH=tests $(BIN)/python -m mutants.run_mutants --jobs $(JOBS)
 
 crash: $(STAMP)  ## Kill writers and migrations 500 times, four writers for a minute (15 minutes).
 	ANYBIT_KILLS=200 ANYBIT_WRITERS_S=60 ANYBIT_MIGRATION_KILLS=300 ANYBIT_MIGRATION_STRIDE=7 \
