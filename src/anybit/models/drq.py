@@ -10,8 +10,8 @@ from torch import Tensor
 
 from anybit.errors import FormatError
 from anybit.models.backbones import BackboneConfig
-from anybit.models.head import ConcatHead
-from anybit.models.image_model import ImageModel
+from anybit.models.head import ConcatHead, HeadLayers
+from anybit.models.image_model import UNTOLD_DEFAULT, ImageModel
 from anybit.models.recurrent import QuantizerConfig, RecurrentOutput, RecurrentQuantization
 
 __all__ = ["DRQ", "DRQConfig"]
@@ -33,6 +33,8 @@ class DRQConfig:
         Scale both parts of the feature to the same length, the whole to 1.
     is_concatenated : bool
         The feature is both layers of the head side by side; the embedding alone otherwise.
+    head_layers : {"both", "wide", "embedding", "none"}
+        Layers of the head; see `ConcatHead`.
     """
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
@@ -41,6 +43,7 @@ class DRQConfig:
     is_head_nonlinear: bool = False
     is_unit_length: bool = False
     is_concatenated: bool = True
+    head_layers: HeadLayers = field(default="both", metadata=UNTOLD_DEFAULT)
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> DRQConfig:
@@ -53,6 +56,7 @@ class DRQConfig:
                 settings["is_head_nonlinear"],
                 settings["is_unit_length"],
                 settings.get("is_concatenated", True),  # models of 0.1 do not say
+                settings.get("head_layers", "both"),
             )
         except (KeyError, TypeError) as cause:
             raise FormatError(f"config.json must describe a DRQ model: {cause}.") from cause
@@ -101,6 +105,7 @@ class DRQ(ImageModel):
             is_nonlinear=config.is_head_nonlinear,
             is_unit_length=config.is_unit_length,
             is_concatenated=config.is_concatenated,
+            layers=config.head_layers,
         )
         self.quantizer = RecurrentQuantization(self.head.dim, config.quantizer)
 

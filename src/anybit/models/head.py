@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from anybit.errors import OptionError
 
-__all__ = ["Activation", "ConcatHead", "LinearHead"]
+__all__ = ["Activation", "ConcatHead", "HeadLayers", "LinearHead"]
 
 Activation: TypeAlias = Literal["none", "tanh", "sigmoid", "relu"]
+HeadLayers: TypeAlias = Literal["both", "wide", "embedding", "none"]
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
@@ -84,10 +85,19 @@ class ConcatHead(nn.Module):
         best, hardly counts in the ranking.
     is_concatenated : bool
         x is both layers side by side; the embedding alone otherwise (an ablation of the paper).
+    layers : {"both", "wide", "embedding", "none"}
+        Layers that there are. The other three are ablations of the paper: one layer of size
+        ``dims[0]``, one of size ``dims[1]``, each on the backbone's feature, or that feature as it
+        is. x is then the only vector there is, and z the same, but for tanh on an embedding.
+
+    Raises
+    ------
+    OptionError
+        If `layers` is none of these.
 
     References
     ----------
-    Song et al., IJCAI 2019, section 3.1 (as reconstructed).
+    Song et al., IJCAI 2019, section 3.1 (as reconstructed); section 4.3 (ablations).
     """
 
     def __init__(
@@ -98,18 +108,36 @@ class ConcatHead(nn.Module):
         is_nonlinear: bool = False,
         is_unit_length: bool = False,
         is_concatenated: bool = True,
+        layers: HeadLayers = "both",
     ) -> None:
         super().__init__()
-        self.intermediate = nn.Linear(dim_in, dims[0])
-        self.embedding = nn.Linear(dims[0], dims[1])
-        self.dim = dims[0] + dims[1] if is_concatenated else dims[1]
+        if layers not in get_args(HeadLayers):
+            raise OptionError(
+                f"head layers must be one of {', '.join(get_args(HeadLayers))}, got {layers!r}."
+            )
+        self.dim = dim_in
+        if layers in ("both", "wide"):
+            self.intermediate = nn.Linear(dim_in, dims[0])
+            self.dim = dims[0]
+        if layers in ("both", "embedding"):
+            self.embedding = nn.Linear(dims[0] if layers == "both" else dim_in, dims[1])
+            self.dim = dims[0] + dims[1] if layers == "both" and is_concatenated else dims[1]
+        self.layers = layers
         self.is_nonlinear = is_nonlinear
         self.is_unit_length = is_unit_length
         self.is_concatenated = is_concatenated
         self.dropout = nn.Dropout(0.5)
 
+    def reset_parameters(self) -> None:
+        """Start the layers anew."""
+        for layer in self.children():
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
+
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (B, dim_in) to x (B, sum of dims) and z (B, dims[1])."""
+        """Map (B, dim_in) to x (B, dim) and z (B, dims[1])."""
+        if self.layers != "both":
+            return self._one_layer(feature)
         wide = self.intermediate(feature)  # (B, 1748)
         entry = self.dropout(torch.relu(wide)) if self.is_nonlinear else wide
         narrow = self.embedding(entry)  # (B, 300)
@@ -121,3 +149,15 @@ class ConcatHead(nn.Module):
         if self.is_unit_length:
             return torch.cat([wide, narrow], dim=1) / 2**0.5, z
         return torch.cat([wide, narrow], dim=1), z  # (B, 2048), (B, 300)
+
+    def _one_layer(self, feature: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (B, dim_in) to x and z by the layer that there is, if any."""
+        x = feature
+        if self.layers == "wide":
+            x = self.intermediate(feature)
+        elif self.layers == "embedding":
+            x = self.embedding(feature)
+        z = torch.tanh(x) if self.is_nonlinear and self.layers == "embedding" else x
+        if self.is_unit_length:
+            x, z = map(nn.functional.normalize, (x, z))
+        return x, z

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -16,7 +16,11 @@ from anybit.models.backbones import BackboneConfig, build_backbone
 from anybit.models.quantizer_block import QuantizerBlock
 from anybit.types import Float32Array
 
-__all__ = ["ImageModel", "ModelConfig"]
+__all__ = ["UNTOLD_DEFAULT", "ImageModel", "ModelConfig"]
+
+UNTOLD_DEFAULT = {"is_default_untold": True}
+"""Metadata of a configuration's field that came after 0.1: config.json names it only where it is
+not the default, so that the fingerprints of older models stay."""
 
 # Of a piece that a processor maps at once: 64 images of 64 x 64, or 5 of 224 x 224.
 _CPU_PIXELS = 1 << 18
@@ -160,7 +164,7 @@ class ImageModel(nn.Module, ABC):
         tensors = {k: v.detach().cpu().contiguous().numpy() for k, v in own.items()}
         config: dict[str, Any] = {
             "method": self.method,
-            "architecture": asdict(self.config),
+            "architecture": _told(self.config),
             "backbone": self.config.backbone.to_dict(),
             "class_names": list(self.class_names) if self.class_names else None,
         }
@@ -215,3 +219,12 @@ class ImageModel(nn.Module, ABC):
         self.describe(folder.preprocessor, tuple(names) if names else None, folder.summary)
         self.fingerprint = folder.fingerprint
         return self.eval().to(memory_format=torch.channels_last)
+
+
+def _told(config: ModelConfig) -> dict[str, Any]:
+    """Return a configuration in JSON values; see `UNTOLD_DEFAULT`."""
+    settings = asdict(config)
+    for one in fields(config):
+        if "is_default_untold" in one.metadata and getattr(config, one.name) == one.default:
+            del settings[one.name]
+    return settings

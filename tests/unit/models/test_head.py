@@ -64,3 +64,42 @@ def test_linear_head_scales_to_unit_length(feature):
     torch.testing.assert_close(lengths, torch.ones(5))
     with pytest.raises(OptionError, match=r"activation must be one of none, tanh, .*got 'sine'"):
         LinearHead(7, 3, activation="sine")
+
+
+@pytest.mark.parametrize("is_unit_length", [False, True])
+@pytest.mark.parametrize(
+    ("layers", "names", "dim"),
+    [("wide", {"intermediate"}, 6), ("embedding", {"embedding"}, 3), ("none", set(), 7)],
+)
+def test_one_layer_or_none_makes_the_only_vector(feature, layers, names, dim, is_unit_length):
+    head = ConcatHead(7, (6, 3), is_unit_length=is_unit_length, layers=layers)
+    x, z = head(feature)
+    expected = feature
+    for name in names:
+        layer = getattr(head, name)
+        expected = feature @ layer.weight.T + layer.bias
+    if is_unit_length:
+        expected = expected / expected.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(x, expected)
+    torch.testing.assert_close(z, x)
+    assert head.dim == x.shape[1] == dim
+    assert {name.split(".")[0] for name, _ in head.named_parameters()} == names
+
+
+def test_a_nonlinear_embedding_alone_bounds_z(feature):
+    head = ConcatHead(7, (6, 3), is_nonlinear=True, layers="embedding")
+    x, z = head(10 * feature)
+    torch.testing.assert_close(z, torch.tanh(x))
+    assert x.abs().max() > 1
+
+
+def test_reset_starts_every_layer_anew(feature):
+    head = ConcatHead(7, (6, 3))
+    before = {name: value.clone() for name, value in head.state_dict().items()}
+    head.reset_parameters()
+    assert not any(value.equal(before[name]) for name, value in head.state_dict().items())
+
+
+def test_unknown_layers_are_refused():
+    with pytest.raises(OptionError, match="both, wide, embedding, none, got 'narrow'"):
+        ConcatHead(7, (6, 3), layers="narrow")

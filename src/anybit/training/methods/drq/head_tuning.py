@@ -81,8 +81,7 @@ def tune_head(
     generator = torch.Generator().manual_seed(schedule.seed)
     with torch.random.fork_rng():
         torch.manual_seed(schedule.seed)
-        model.head.intermediate.reset_parameters()
-        model.head.embedding.reset_parameters()
+        model.head.reset_parameters()
         objective.start_proxies()
     optimizers = (
         make_network_optimizer(model, objective, schedule.update, is_head_only=True),
