@@ -93,8 +93,8 @@ class RecurrentQuantization(QuantizerBlock):
     Notes
     -----
     With ``scale_rule="free"`` each level has its own scalar, as in the authors' code; their
-    scalars start near 0, so later levels do nothing at first and may turn negative. Ours start at
-    a geometric sequence or from data.
+    scalars start near 0 (`draw_scales`), so later levels do nothing at first and may turn
+    negative. Ours start at a geometric sequence or from data.
     """
 
     def __init__(self, dim: int, config: QuantizerConfig) -> None:
@@ -106,6 +106,11 @@ class RecurrentQuantization(QuantizerBlock):
         self.scales = nn.Parameter(start)  # level 0 is fixed at 1
         self.offset: Tensor
         self.register_buffer("offset", torch.zeros(dim))
+
+    @torch.no_grad()
+    def draw_scales(self, deviation: float) -> None:
+        """Start the scalars at draws of N(0, deviation^2) by torch's generator."""
+        self.scales.normal_(std=deviation)
 
     def level_scales(self) -> Tensor:
         """Return the factor of each level, (M,); entry 0 is 1."""
@@ -167,8 +172,22 @@ class RecurrentQuantization(QuantizerBlock):
 
     @torch.no_grad()
     def set_codebooks(self, codebooks: Codebooks) -> None:
-        """Take over a shared codebook, scales and offset that were fitted to fixed features."""
+        """Take over a shared codebook, scales and offset that were fitted to fixed features.
+
+        Raises
+        ------
+        OptionError
+            If the levels follow the power rule and the scales are no powers of one number.
+        """
         scales = torch.from_numpy(codebooks.level_scales).to(self.scales)
+        if self.config.scale_rule == "power" and len(scales) > 1:
+            powers = scales[1] ** torch.arange(len(scales), device=scales.device)
+            # float32 rounding of a product of up to 15 factors
+            if not torch.allclose(scales, powers, rtol=1e-4, atol=1e-6):
+                raise OptionError(
+                    "level scales must be powers of one number (scale_rule power), got "
+                    f"{scales.tolist()}. Fit them with scale_rule power, or take the rule free."
+                )
         self.codebook.copy_(torch.from_numpy(codebooks.codebooks))
         self.scales.copy_(scales[1 : len(self.scales) + 1])
         if codebooks.offset is not None:

@@ -22,6 +22,7 @@ from anybit.quantizers.recurrent_steps import (
     encode_prefixes,
     moments,
     solve_codebook,
+    solve_powers,
     solve_scales,
 )
 from anybit.types import Float32Array, ProgressCallback
@@ -49,6 +50,9 @@ class RecurrentFitOptions(FitOptions):
     start : {"split", "kmeans"}
         Start from k-means codewords, half of the vectors and half of their residuals; or all of
         the vectors, as in the paper, where the scales of clustered data collapse.
+    scale_rule : {"free", "power"}
+        A free scale per level, or powers of one w above 0, level m using ``w^m`` (paper). The
+        powers are fitted under this constraint, by ALS only.
     n_iterations : int
         Most passes over the training vectors.
     tolerance : float
@@ -66,6 +70,7 @@ class RecurrentFitOptions(FitOptions):
     max_train: int | None = 262_144
     optimizer: Literal["als", "adam"] = "als"
     start: Literal["split", "kmeans"] = "split"
+    scale_rule: Literal["free", "power"] = "free"
     tolerance: float = 1e-5
     level_weights: tuple[float, ...] | None = None
     beam_size: int = 1
@@ -77,12 +82,18 @@ class RecurrentFitOptions(FitOptions):
             raise OptionError(
                 f"beam_size must be at least 1, and 1 with adam, got {self.beam_size}."
             )
-        choices = (("optimizer", ("als", "adam")), ("start", ("split", "kmeans")))
+        choices = (
+            ("optimizer", ("als", "adam")),
+            ("start", ("split", "kmeans")),
+            ("scale_rule", ("free", "power")),
+        )
         for name, allowed in choices:
             if getattr(self, name) not in allowed:
                 raise OptionError(
                     f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}."
                 )
+        if self.scale_rule == "power" and self.optimizer == "adam":
+            raise OptionError('scale_rule power must be fitted by "als", got optimizer "adam".')
         weights = np.asarray(self.weights)
         is_fit = np.isfinite(weights).all() and (weights >= 0).all()
         if len(weights) != self.n_levels or not is_fit or weights[-1] <= 0:
@@ -147,8 +158,9 @@ def fit_recurrent(
     at hand, then greedy re-encoding. Re-encoding can raise the objective, because it minimises
     one level after the other; the best pass is kept. Cost of a pass: O(N K (D + M)).
 
-    The paper ties the scales by one factor w (``s_t = w^t``); as in the authors' code they are
-    free here. The paper's soft distortions steer gradients into a network; there is none here.
+    The paper ties the scales by one factor w (``s_t = w^t``, ``scale_rule="power"``); the authors'
+    code leaves them free. The paper's soft distortions steer gradients into a
+    network; there is none here.
 
     References
     ----------
@@ -213,11 +225,17 @@ def _start(
     if not is_split:
         left = coarse.distortion / max(float(np.einsum("nd,nd->", features, features)), 1e-30)
         ratio = min(0.9, max(0.1, float(np.sqrt(left * len(features)))))
-        return coarse.codebook, np.power(ratio, np.arange(options.n_levels, dtype=np.float64))
+        return coarse.codebook, _powers(ratio, options.n_levels)
     residual = features - coarse.codebook[coarse.codes]
     fine = learn_codebook(residual, settings)
     codebook = np.concatenate([coarse.codebook, fine.codebook])
+    if options.scale_rule == "power":
+        return codebook, _powers(0.9, options.n_levels)
     return codebook, np.linspace(1.0, 0.6, options.n_levels)
+
+
+def _powers(factor: float, n_levels: int) -> NDArray[np.float64]:
+    return np.power(factor, np.arange(n_levels, dtype=np.float64))
 
 
 def _fit_by_least_squares(
@@ -234,7 +252,8 @@ def _fit_by_least_squares(
     best, n_revived = (history[0], codebook, scales), 0
     for iteration in range(options.n_iterations):
         stats = moments(encoding.codes, weights)
-        scales = solve_scales(codebook, encoding.projections, stats, scales)
+        solve = solve_powers if options.scale_rule == "power" else solve_scales
+        scales = solve(codebook, encoding.projections, stats, scales)
         codebook = solve_codebook(features, scales, stats, codebook)
         if float(np.abs(scales).max()) * float(np.abs(codebook).max()) > _LARGEST_CODEWORD:
             break

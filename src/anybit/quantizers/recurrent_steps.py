@@ -21,10 +21,14 @@ __all__ = [
     "normal_matrix",
     "scale_system",
     "solve_codebook",
+    "solve_powers",
     "solve_scales",
 ]
 
 Float64Array = NDArray[np.float64]
+
+# 128 starts, then 40 golden sections: w to 1e-10.
+_GRID, _SECTIONS, _GOLDEN = 128, 40, (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -196,3 +200,30 @@ def solve_scales(
     matrix[np.diag_indices_from(matrix)] += ridge
     rest = np.linalg.solve(matrix, target + ridge * scales[1:])
     return np.concatenate([[1.0], rest])
+
+
+def solve_powers(
+    codebook: Float32Array, projections: Float64Array, stats: Moments, scales: Float64Array
+) -> Float64Array:
+    """Return the scales ``w^m`` of least weighted squared error over all prefixes, 0 < w <= 1.
+
+    The error is a polynomial of degree 2 M - 2 in w. Its lowest value on a grid, and at the w of
+    `scales`, brackets a minimum, which golden sections then locate.
+    """
+    if len(scales) == 1:
+        return scales
+    matrix, target = scale_system(codebook, stats), stats.tails * projections
+    levels = np.arange(len(scales))
+
+    def error(factor: float) -> float:
+        powers = np.power(factor, levels)
+        return float(powers @ matrix @ powers - 2 * (powers @ target))
+
+    grid = np.unique(np.append(np.linspace(0, 1, _GRID + 1)[1:], np.clip(scales[1], 1e-6, 1)))
+    best = int(np.argmin([error(one) for one in grid]))
+    low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    for _ in range(_SECTIONS):
+        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+        low, high = (low, right) if error(left) <= error(right) else (left, high)
+    found = min((0.5 * (low + high), float(grid[best])), key=error)
+    return np.asarray(np.power(found, levels), dtype=np.float64)

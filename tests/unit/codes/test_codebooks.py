@@ -223,3 +223,12 @@ def test_further_levels_need_fewer_given_ones_and_no_product(rng):
     product = Codebooks.product(rng.standard_normal((3, 4, 1)).astype(np.float32))
     with pytest.raises(OptionError, match="no further levels"):
         product.encode_further(vectors, Codes(np.zeros((1, 6), np.uint8), 4))
+
+
+def test_a_cut_weighs_the_prefixes_that_are_left_as_before():
+    codebooks = make("stacked", n_levels=4)
+    values = {**vars(codebooks), "beam_size": 4, "prefix_weights": (0.5, 0.25, 0.125)}
+    whole = type(codebooks)(**values)
+    cut = whole.cut(9)
+    assert (cut.n_levels, cut.beam_size, cut.prefix_weights) == (3, 4, (0.5, 0.25))
+    assert whole.cut(3).prefix_weights == ()

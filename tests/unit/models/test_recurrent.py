@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from anybit.codes import Codebooks
 from anybit.errors import OptionError
 from anybit.models import QuantizerConfig, RecurrentQuantization
 
@@ -78,3 +79,20 @@ def test_settings_out_of_range_are_refused(settings):
 def test_number_of_levels_that_the_block_has_not_is_refused(n_levels):
     with pytest.raises(OptionError, match=f"n_levels must be from 1 to 4, got {n_levels}"):
         random_block()(torch.zeros(2, 16), n_levels)
+
+
+def test_power_rule_takes_powers_only():
+    block = random_block(dim=3, n_levels=3, n_codewords=2, scale_rule="power")
+    codebook = np.eye(2, 3, dtype=np.float32)
+    block.set_codebooks(Codebooks.shared(codebook, np.float32([1, 0.6, 0.36])))
+    torch.testing.assert_close(block.level_scales().detach(), torch.tensor([1, 0.6, 0.36]))
+    with pytest.raises(OptionError, match=r"must be powers of one number .*0\.5"):
+        block.set_codebooks(Codebooks.shared(codebook, np.float32([1, 0.6, 0.5])))
+
+
+def test_drawn_scales_are_those_of_torchs_generator():
+    block = random_block()
+    torch.manual_seed(3)
+    block.draw_scales(0.01)
+    torch.manual_seed(3)
+    torch.testing.assert_close(block.scales.detach(), 0.01 * torch.randn(3))

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from anybit.codes import Codebooks
 from anybit.errors import DataError, OptionError, ShapeError
 from anybit.quantizers import AdamOptions, RecurrentFitOptions, fit_recurrent
 from anybit.quantizers.recurrent import _symptoms
@@ -146,6 +147,8 @@ def test_unusable_features_are_refused():
         ({"metric": "dot"}, "metric must be one of ip, l2, cosine"),
         ({"optimizer": "sgd"}, "optimizer must be one of als, adam"),
         ({"start": "zero"}, "start must be one of"),
+        ({"scale_rule": "tied"}, "scale_rule must be one of free, power"),
+        ({"scale_rule": "power", "optimizer": "adam"}, 'power must be fitted by "als"'),
         ({"max_train": 8}, "max_train must be at least"),
         ({"level_weights": (1.0,)}, "level_weights must be 8 numbers"),
         ({"level_weights": (1.0,) * 7 + (0.0,)}, "the last above 0"),
@@ -159,3 +162,22 @@ def test_bad_options_are_refused(options, message):
 def test_bad_adam_options_are_refused():
     with pytest.raises(OptionError, match="learning_rate must be above 0"):
         AdamOptions(learning_rate=0)
+
+
+@pytest.mark.parametrize("start", ["split", "kmeans"])
+def test_power_rule_is_fitted_under_its_constraint(start):
+    features = vectors()
+    settings = {**SMALL, "n_levels": 4, "start": start}
+    tied = fit_recurrent(features, RecurrentFitOptions(scale_rule="power", **settings))
+    scales = tied.codebooks.level_scales
+    np.testing.assert_allclose(scales, scales[1] ** np.arange(4), rtol=1e-5)  # float32 powers
+    free = fit_recurrent(features, RecurrentFitOptions(**settings)).codebooks
+    projected = Codebooks.shared(
+        free.codebooks, free.level_scales[1] ** np.arange(4, dtype=np.float32), offset=free.offset
+    )
+    codes = projected.encode(features)
+    lost = sum(
+        ((features - projected.decode(codes.cut_levels(level + 1))) ** 2).sum(axis=1).mean()
+        for level in range(4)
+    )
+    assert tied.distortion_per_level.sum() < lost

@@ -10,6 +10,7 @@ from anybit.quantizers.recurrent_steps import (
     encode_prefixes,
     moments,
     solve_codebook,
+    solve_powers,
     solve_scales,
 )
 
@@ -63,6 +64,22 @@ def test_scale_update_is_least_squares_of_the_design_matrix(problem):
     found = solve_scales(codebook, encoding.projections, stats, SCALES)
     expected = scales_by_lstsq(features, encoding.codes, codebook, WEIGHTS)
     np.testing.assert_allclose(found, expected, rtol=1e-4)  # float32 projections
+
+
+def test_power_update_is_the_best_single_factor(problem):
+    features, codebook, encoding = problem
+    stats = moments(encoding.codes, WEIGHTS)
+    found = solve_powers(codebook, encoding.projections, stats, SCALES)
+    np.testing.assert_allclose(found, found[1] ** np.arange(3), rtol=1e-12)
+
+    def error(factor):
+        powers = factor ** np.arange(3)
+        return objective(features, encoding.codes, codebook, powers, WEIGHTS)
+
+    fine = np.linspace(0.01, 1, 100)
+    best = fine[np.argmin([error(one) for one in fine])]
+    assert abs(found[1] - best) < 0.01
+    assert error(found[1]) <= error(best) + 1e-6  # float32 projections
 
 
 def test_unused_codewords_keep_their_values(problem):
