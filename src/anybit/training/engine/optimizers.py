@@ -30,17 +30,23 @@ def make_network_optimizer(
     ``initial_lr``.
     """
     rate = options.learning_rate
-    backbone_rate = rate * (options.pretrained_factor if model.is_backbone_pretrained else 1.0)
+    backbone_rate, backbone_bias_factor = rate, options.bias_factor
+    if model.is_backbone_pretrained:
+        backbone_rate *= options.pretrained_factor
+        backbone_bias_factor = options.pretrained_bias_factor
     new = [*model.head.named_parameters(), *objective.named_parameters()]
     backbone = [] if is_head_only else [*model.backbone.named_parameters()]
     groups = []
-    for named, base in ((backbone, backbone_rate), (new, rate)):
+    for named, base, bias_factor in (
+        (backbone, backbone_rate, backbone_bias_factor),
+        (new, rate, options.bias_factor),
+    ):
         for is_bias in (False, True):
             chosen = [
                 p for name, p in named if name.endswith("bias") == is_bias and p.requires_grad
             ]
             if chosen:
-                factor = options.bias_factor if is_bias and base == rate else 1.0
+                factor = bias_factor if is_bias else 1.0
                 decay = 0.0 if is_bias else options.weight_decay
                 groups.append(
                     {
@@ -51,7 +57,7 @@ def make_network_optimizer(
                     }
                 )
     if options.kind == "sgd":
-        return torch.optim.SGD(groups, momentum=0.9, nesterov=True)
+        return torch.optim.SGD(groups, momentum=0.9, nesterov=options.is_nesterov)
     if options.kind == "adamw":
         return torch.optim.AdamW(groups)
     return torch.optim.Adam(groups)

@@ -24,6 +24,10 @@ class OptimizerOptions:
         Learning rate of pretrained layers, relative to it.
     bias_factor : float
         Learning rate of new biases, relative to that of new weights.
+    pretrained_bias_factor : float
+        Learning rate of pretrained biases, relative to that of pretrained weights.
+    is_nesterov : bool
+        Nesterov's momentum for ``sgd``; plain momentum otherwise (both papers' code).
     quantizer_learning_rate : float
     weight_decay : float
     schedule : {"constant", "step", "halving", "one_cycle"}
@@ -42,6 +46,8 @@ class OptimizerOptions:
     weight_decay: float = 0.0
     schedule: Literal["constant", "step", "halving", "one_cycle"] = "constant"
     is_batch_norm_frozen: bool = False
+    pretrained_bias_factor: float = 1.0
+    is_nesterov: bool = True
 
 
 @dataclass(frozen=True)

@@ -193,15 +193,20 @@ _PRESETS: dict[str, DQNPreset] = {
     "official": DQNPreset(
         "official",
         losses=DQNLossOptions(quantization_weight=1e-4, reduction="mean"),
-        # Their multipliers: 10 for new weights, 20 for new biases, of a base rate of 0.002.
-        scratch=OptimizerOptions("sgd", 0.02, bias_factor=2.0, schedule="halving"),
+        # Their multipliers: 10 for new weights, 20 for new biases, 1 for pretrained weights, 2 for
+        # pretrained biases, of a base rate of 0.002.
+        scratch=OptimizerOptions(
+            "sgd", 0.02, bias_factor=2.0, schedule="halving", is_nesterov=False
+        ),
         fine_tune=OptimizerOptions(
             "sgd",
             0.02,
             pretrained_factor=0.1,
             bias_factor=2.0,
+            pretrained_bias_factor=2.0,
             schedule="halving",
             is_batch_norm_frozen=True,
+            is_nesterov=False,
         ),
         quantizer={"metric": "ip"},
         head={"dim": 300},

@@ -1,11 +1,13 @@
 """Pictures grow to their full size, unless the network takes one size only."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import torch
 from torch import nn
 
-from anybit.training import Preset, presets_of
+from anybit.models import ResNetSmall
+from anybit.training import Preset, presets_of, train
 from anybit.training.engine.growing_sizes import GrowingSizes
 
 
@@ -44,3 +46,19 @@ def test_a_network_of_one_size_gets_no_other():
 
 def test_full_size_pictures_are_left_alone():
     assert GrowingSizes(model(32), presets_of("drq")["paper"]).size_px(0) == 32
+
+
+def test_a_run_shows_the_network_growing_pictures(source, options):
+    seen = []
+
+    def note(module, inputs):
+        if isinstance(module, ResNetSmall) and module.training:
+            seen.append(inputs[0].shape[2])
+
+    hook = nn.modules.module.register_module_forward_pre_hook(note)
+    try:
+        overrides = {**options.preset_overrides, "first_scale": 0.6}
+        train(source, replace(options, epochs=(4, 1, 1), preset_overrides=overrides))
+    finally:
+        hook.remove()
+    assert seen[::3] == [16, 20, 24, 28, 28, 28]  # 3 steps an epoch

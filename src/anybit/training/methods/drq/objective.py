@@ -78,20 +78,18 @@ class Objective(nn.Module):
         options = self.options
         if not options.is_end_to_end:
             x = x.detach()
-        n_levels = 1 if stage.number == 2 else quantizer.config.n_levels
-        first, rest = slice(0, 1), slice(0, n_levels)
-        if stage.number == 3 and options.is_first_level_separate and n_levels > 1:
-            rest = slice(1, n_levels)
-        output = quantizer(x, n_levels)
+        takes_turns = options.is_first_level_separate and stage.number == 3
+        is_one_level = stage.number == 2 or (takes_turns and step % 2 == 0)
+        output = quantizer(x, 1 if is_one_level else quantizer.config.n_levels)
         soft, hard = distortion_losses(x, output, options.reduction)
-        is_first = options.is_first_level_separate and stage.number == 3 and step % 2 == 0
-        levels = first if is_first else rest
+        if takes_turns and len(soft) > 1:
+            soft, hard = soft[1:], hard[1:]
         weight = options.quantization_weight
         losses = {
-            "soft_distortion": weight * options.soft_weight * soft[levels].sum(),
-            "hard_distortion": weight * options.hard_weight * hard[levels].sum(),
+            "soft_distortion": weight * options.soft_weight * soft.sum(),
+            "hard_distortion": weight * options.hard_weight * hard.sum(),
         }
-        if not is_first and options.central_weight > 0:
+        if options.central_weight > 0:
             central = joint_central_loss(output, options.reduction)
             losses["central"] = weight * options.central_weight * central
         return losses, output.codes

@@ -30,8 +30,8 @@ class LossOptions:
     reduction : {"sum", "mean"}
         Of the distortions over dimensions.
     is_first_level_separate : bool
-        In the last stage take turns, step by step, between level 1 alone and levels 2 to M
-        (authors' code); the sum over all levels at every step otherwise (paper).
+        In the last stage take turns, step by step, between level 1 alone, as in stage 2, and
+        levels 2 to M (authors' code); the sum over all levels at every step otherwise (paper).
     is_end_to_end : bool
         Let the quantisation losses reach the network (paper); the authors' code stops them.
     sharpness : float
@@ -66,7 +66,14 @@ class DRQPreset(Preset[LossOptions]):
     epochs : tuple of int
         Of the three stages.
     is_started_from_data : bool
-        Start codebook, scales and offset from the first features.
+        Start codebook, scales and offset from the features at the end of stage 1. At random
+        otherwise: codewords of N(0, 0.01^2), scales by `scale_deviation`.
+    is_start_of_one_level : bool
+        Start the codebook by k-means, all codewords for level 1 (paper); fit it to all levels
+        jointly otherwise.
+    scale_deviation : float
+        In a random start scales are drawn from N(0, deviation^2) (authors' code); with 0 they are
+        powers of `QuantizerConfig.initial_scale`.
     head_epochs : int
         Passes in which, at the end, a new head and its quantiser are trained on the finished
         backbone's features of the pictures as they are, without random views.
@@ -79,6 +86,8 @@ class DRQPreset(Preset[LossOptions]):
     losses: LossOptions = field(default_factory=LossOptions)
     epochs: tuple[int, ...] = (8, 4, 4)
     is_started_from_data: bool = True
+    is_start_of_one_level: bool = False
+    scale_deviation: float = 0.0
     head_epochs: int = 0
     is_refitted: bool = False
 
@@ -123,6 +132,7 @@ PRESETS: dict[str, DRQPreset] = {
         losses=LossOptions(triplet_margin=0.2, quantization_weight=0.1),
         epochs=(8, 4, 4),
         batch_size=64,
+        is_start_of_one_level=True,
     ),
     "official": DRQPreset(
         "official",
@@ -134,28 +144,31 @@ PRESETS: dict[str, DRQPreset] = {
             is_end_to_end=False,
         ),
         scratch=OptimizerOptions(
-            "sgd", 0.01, bias_factor=2.0, quantizer_learning_rate=1e-4, schedule="step"
-        ),
-        # Their multipliers, on the sum of the losses: 5 for new weights, 10 for new biases, 1/2 for
-        # pretrained weights, of a base rate of 0.01.
-        fine_tune=OptimizerOptions(
             "sgd",
-            0.05,
-            pretrained_factor=0.1,
+            0.01,
             bias_factor=2.0,
             quantizer_learning_rate=1e-4,
             schedule="step",
-            is_batch_norm_frozen=True,
+            is_nesterov=False,
         ),
-        quantizer={
-            "has_offset": False,
-            "assignment": "cosine",
-            "initial_scale": 0.01,
-            "temperature": 1.0,
-        },
+        # Their multipliers, on the sum of the losses: 5 for new weights, 10 for new biases, 1/2 for
+        # pretrained weights, 1 for pretrained biases, of a base rate of 0.001.
+        fine_tune=OptimizerOptions(
+            "sgd",
+            0.005,
+            pretrained_factor=0.1,
+            bias_factor=2.0,
+            pretrained_bias_factor=2.0,
+            quantizer_learning_rate=1e-4,
+            schedule="step",
+            is_batch_norm_frozen=True,
+            is_nesterov=False,
+        ),
+        quantizer={"has_offset": False, "assignment": "cosine", "temperature": 1.0},
         head={"head_dims": (212, 300), "is_head_nonlinear": True},
         epochs=(32, 15, 15),
         batch_size=16,
         is_started_from_data=False,
+        scale_deviation=0.01,
     ),
 }

@@ -8,9 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anybit.codes import Codebooks
 from anybit.data import Labels
+from anybit.errors import OptionError
 from anybit.models import DRQ
-from anybit.quantizers import RecurrentFitOptions, fit_recurrent
+from anybit.quantizers import (
+    FitResult,
+    KMeansOptions,
+    RecurrentFitOptions,
+    fit_kmeans,
+    fit_recurrent,
+)
 from anybit.training.engine.method import BaseMethod, BatchOutputs
 from anybit.training.engine.optimizers import make_quantizer_optimizer
 from anybit.training.engine.plain_images import PlainImages
@@ -29,6 +37,8 @@ _REFIT_IMAGES = 100_000
 _OFFSET_MOMENTUM = 0.01
 # A level whose scale is below 2 % of the first level's has collapsed.
 _SMALL_SCALE = 0.02
+# Of level 2 where level 1 alone is fitted: no level starts without effect or as large as the first.
+_START_SCALES = (0.1, 0.9)
 
 
 class DRQTraining(BaseMethod[DRQ, DRQPreset]):
@@ -48,6 +58,13 @@ class DRQTraining(BaseMethod[DRQ, DRQPreset]):
         options: TrainOptions,
     ) -> None:
         super().__init__(model, preset, images, labels, options)
+        if preset.losses.margin_weight > 0 and model.head.layers in ("wide", "none"):
+            raise OptionError(
+                f"L_A needs the embedding, got head layers {model.head.layers!r}. Take the layers "
+                "both or embedding, or set margin_weight to 0."
+            )
+        if preset.scale_deviation > 0 and not preset.is_started_from_data:
+            model.quantizer.draw_scales(preset.scale_deviation)
         dim = model.config.head_dims[1]
         if options.label_vectors is None:
             vectors = orthogonal_label_vectors(labels.n_classes, dim, options.seed)
@@ -67,7 +84,11 @@ class DRQTraining(BaseMethod[DRQ, DRQPreset]):
     def begin_epoch(self, epoch: int) -> None:
         """Start the quantiser from features before the first epoch that quantises."""
         if epoch == self.preset.epochs[0] and self.preset.is_started_from_data:
-            self._fit_quantizer(self.images.vectors(_START_IMAGES)[1])
+            features = self.images.vectors(_START_IMAGES)[1]
+            if self.preset.is_start_of_one_level:
+                self._start_first_level(features)
+            else:
+                self._fit_quantizer(features)
 
     def losses(self, batch: BatchOutputs, stage: Stage, step: int) -> dict[str, Tensor]:
         """Return the weighted losses of a stage; see `Objective`."""
@@ -116,7 +137,7 @@ class DRQTraining(BaseMethod[DRQ, DRQPreset]):
 
     def finish(self, batch_size: int) -> None:
         """Train a new head, or fit the quantiser once more, where the preset asks for it."""
-        if self.preset.head_epochs:
+        if self.preset.head_epochs and self.model.head.layers != "none":
             self._tune_head(batch_size)
         elif self.preset.is_refitted:
             self._fit_quantizer(self.images.vectors(_REFIT_IMAGES)[1])
@@ -151,12 +172,32 @@ class DRQTraining(BaseMethod[DRQ, DRQPreset]):
                 n_levels=config.n_levels,
                 n_codewords=config.n_codewords,
                 has_offset=config.has_offset,
+                scale_rule=config.scale_rule,
                 seed=self.seed,
             ),
         )
+        self._take_over(fitted, len(features))
+
+    def _start_first_level(self, features: Float32Array) -> None:
+        """Start an initial codebook for one level from features x (N, D), by k-means.
+
+        Levels to come have powers of the share of a feature's length that level 1 leaves over.
+        """
+        config = self.model.config.quantizer
+        offset = features.mean(axis=0) if config.has_offset else None
+        centred = features if offset is None else features - offset
+        found = fit_kmeans(centred, KMeansOptions(config.n_codewords, seed=self.seed))
+        left = found.distortion / max(float(np.square(centred).sum(axis=1).mean()), 1e-30)
+        scale = float(np.clip(np.sqrt(left), *_START_SCALES))
+        scales = np.power(scale, np.arange(config.n_levels)).astype(np.float32)
+        codebooks = Codebooks.shared(found.codebook, scales, offset=offset)
+        self._take_over(FitResult.of(codebooks, features, ()), len(features))
+
+    def _take_over(self, fitted: FitResult, n_features: int) -> None:
+        """Let the quantiser have what was fitted to so many features."""
         self.model.quantizer.set_codebooks(fitted.codebooks)
         self.fit_report = {
-            "n_features": len(features),
+            "n_features": n_features,
             "distortion_per_level": fitted.distortion_per_level.tolist(),
             "usage_per_level": fitted.usage_per_level.tolist(),
             "perplexity_per_level": fitted.perplexity_per_level.tolist(),

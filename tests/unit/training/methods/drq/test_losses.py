@@ -54,6 +54,23 @@ def test_triplet_equals_formula(batch, mining, margin):
     )
 
 
+@pytest.mark.parametrize(
+    ("mining", "expected"),
+    [
+        # (2 + 0 + 7 + 0 + 10 + 15 + 0 + 0) / 8: anchors 0, 1, 2, 3 with both negatives each
+        ("all", 4.25),
+        # (2 + 7 + 15 + 0) / 4: the nearest negative
+        ("batch_hard", 6.0),
+        # (2 + 7 + 10 + 0) / 4: of anchor 2 none is farther than the positive, so the farthest
+        ("semi_hard", 4.75),
+    ],
+)
+def test_mined_triplets_of_four_points_on_a_line(mining, expected):
+    x = torch.tensor([[0.0], [1.0], [3.0], [6.0]], dtype=torch.float64)
+    labels = torch.eye(2, dtype=torch.bool)[[0, 0, 1, 1]]
+    assert triplet_loss(x, labels, 10.0, mining).item() == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("mining", ["semi_hard", "batch_hard", "all"])
 def test_triplet_of_one_class_is_zero_and_differentiable(mining):
     x = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
