@@ -137,11 +137,11 @@ ARTEFACTS: dict[str, Artefact] = {
         ),
         _of_protocol(
             "drq-table5", "table", "Ablations on NUS-WIDE, setting 2", ("nuswide21-setting2",),
-            ("drq", *ABLATIONS), ("drq-table5",),
+            ABLATIONS, ("drq-table5",),
         ),
         _of_protocol(
             "drq-table5-cifar10", "table", "Ablations on CIFAR-10, setting 2",
-            _SETTING2, ("drq", *ABLATIONS),
+            _SETTING2, ABLATIONS,
         ),
         _of_protocol(
             "drq-fig3", "figure", "Precision against recall on CIFAR-10, setting 2",

@@ -1,42 +1,48 @@
 """Methods, ablations and recipes: each takes away what its name says, and nothing else."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
 from anybit.errors import OptionError
 from anybit.models import QuantizerConfig, RecurrentQuantization
-from anybit.papers import configuration, recipe
+from anybit.papers import configuration, protocol, recipe
 from anybit.papers.runs.configurations import ABLATIONS, CONFIGURATIONS
-from anybit.training import TrainOptions, resolved_preset
+from anybit.papers.runs.run import Run
+from anybit.training import TrainOptions, presets_of, resolved_preset
 from anybit.training.methods.drq.objective import ALL_LEVELS, Objective
 
 FULL = {"margin", "triplet", "soft_distortion", "hard_distortion", "central"}
+QUICK = recipe("quick", "cifar10-setting2")
 REMOVED = {
     "drq-unsupervised": {"margin", "triplet"},
     "drq-no-margin": {"margin"},
     "drq-no-triplet": {"triplet"},
-    "drq-hard-only": {"soft_distortion"},
-    "drq-soft-only": {"hard_distortion"},
+    "drq-hard-only": {"soft_distortion", "central"},
     "drq-no-central": {"central"},
     "drq-no-concat": set(),
-    "drq-paper-losses": set(),
+    "drq-paper": set(),
+    "drq-soft-only": {"hard_distortion", "central"},
+}
+HEADS = {
+    "drq-unsupervised": {"head_layers": "none"},
+    "drq-no-margin": {"head_layers": "wide", "head_dims": [2048, 300]},
+    "drq-no-triplet": {"head_layers": "embedding"},
+    "drq-no-concat": {"is_concatenated": False},
 }
 
 
 def preset_of(name):
+    one = configuration(name)
     return resolved_preset(
-        TrainOptions(method="drq", preset_overrides=configuration(name).overrides)
+        TrainOptions(method="drq", preset=one.preset, preset_overrides=one.overrides)
     )
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
-@pytest.mark.parametrize("preset", ["anybit", "paper"])
-def test_an_ablation_has_the_papers_losses_but_the_one_it_names(name, preset):
-    overrides = configuration(name).overrides
-    options = TrainOptions(method="drq", preset=preset, preset_overrides=overrides)
-    losses = resolved_preset(options).losses
+def test_an_ablation_has_the_papers_losses_but_the_ones_it_names(name):
+    losses = preset_of(name).losses
     torch.manual_seed(0)
     x, labels = (
         torch.randn(12, 6, requires_grad=True),
@@ -45,25 +51,39 @@ def test_an_ablation_has_the_papers_losses_but_the_one_it_names(name, preset):
     objective = Objective(losses, torch.eye(3, 6), 6)
     quantizer = RecurrentQuantization(6, QuantizerConfig(n_levels=2, n_codewords=4))
     found = objective.similarity(x, x, labels)
-    found |= objective.quantization(x, quantizer, ALL_LEVELS, 0)[0]
-    assert {key for key, value in found.items() if value.item() != 0} == FULL - REMOVED[name]
     quantized = objective.quantization(x, quantizer, ALL_LEVELS, 0)[0]
-    reaches_network = torch.stack(list(quantized.values())).sum().requires_grad and (
-        torch.autograd.grad(
-            torch.stack(list(quantized.values())).sum(), x, allow_unused=True
-        )[0]
-        is not None
-    )  # fmt: skip
-    assert reaches_network == (name != "drq-unsupervised")
+    found |= quantized
+    assert {key for key, value in found.items() if value.item() != 0} == FULL - REMOVED[name]
+    total = torch.stack(list(quantized.values())).sum()
+    (reached,) = torch.autograd.grad(total, x, allow_unused=True)
+    assert (reached is not None) == (name != "drq-unsupervised")
 
 
-def test_without_concatenation_is_a_matter_of_the_head():
-    assert preset_of("drq-no-concat").head["is_concatenated"] is False
-    assert all(
-        preset_of(name).head.get("is_concatenated", True)
-        for name in ABLATIONS
-        if name != "drq-no-concat"
-    )
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_is_preset_paper_with_the_head_of_its_row(name):
+    found, whole = preset_of(name), presets_of("drq")["paper"]
+    assert found.head == {**whole.head, **HEADS.get(name, {})}
+    assert replace(found, losses=whole.losses, head=whole.head) == whole
+
+
+def test_ablations_have_the_order_of_the_papers_table_and_name_what_is_ours():
+    titles = [configuration(name).title for name in ABLATIONS]
+    assert titles[:3] == ["Unsupervised", "Remove L_A", "Remove L_T"]
+    assert [title for title in titles if "ours" in title] == ["Only the soft branch (ours)"]
+
+
+def test_an_ablation_has_preset_paper_under_every_recipe():
+    run = Run(protocol("cifar10-setting2"), configuration("drq-no-central"), QUICK, (32,), 0)
+    assert run.recipe.preset == "anybit"
+    assert run.train_options().preset == "paper"
+    assert replace(run, configuration=configuration("drq")).train_options().preset == "anybit"
+
+
+def test_a_configuration_without_a_preset_is_described_as_in_0_1():
+    assert set(configuration("drq").describe()) == {
+        "name", "title", "method", "overrides", "is_supervised"
+    }  # fmt: skip
+    assert configuration("drq-paper").describe()["preset"] == "paper"
 
 
 def test_only_drq_serves_all_lengths_with_one_model():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from anybit.errors import OptionError
@@ -39,6 +39,8 @@ class Configuration:
         Fields of the method's preset that are replaced.
     is_supervised : bool
         False leaves out the stage that learns from labels alone.
+    preset : str or None
+        The method's preset, whatever the recipe's is; None takes the recipe's.
     """
 
     name: str
@@ -46,6 +48,11 @@ class Configuration:
     method: str = "drq"
     overrides: dict[str, Any] = field(default_factory=dict)
     is_supervised: bool = True
+    preset: str | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return the fields in JSON values; a preset that is not set is left out, as in 0.1."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @property
     def is_sequential(self) -> bool:
@@ -56,37 +63,61 @@ class Configuration:
 def _ablation(
     name: str, title: str, *, is_supervised: bool = True, **overrides: Any
 ) -> Configuration:
-    # The paper's losses: the cosine softmax of preset anybit would stand in for what is removed.
-    losses = {"classification_weight": 0.0, **overrides.pop("losses", {})}
-    return Configuration(name, title, "drq", {"losses": losses, **overrides}, is_supervised)
+    # Preset anybit fits codebook and scales anew after the last epoch, and so hides what the
+    # losses of quantisation did; its cosine softmax would stand in for the losses of similarity.
+    return Configuration(name, title, "drq", overrides, is_supervised, "paper")
 
 
 _UNSUPERVISED = {"margin_weight": 0.0, "triplet_weight": 0.0, "is_end_to_end": False}
+# Without the embedding one layer has the size of both.
+_WIDE = {"head_layers": "wide", "head_dims": [2048, 300]}
 _ABLATIONS = (
     _ablation(
         "drq-unsupervised",
         "Unsupervised",
         is_supervised=False,
         losses=_UNSUPERVISED,
-        head_epochs=0,
+        head={"head_layers": "none"},
     ),
-    _ablation("drq-no-margin", "Remove L_A", losses={"margin_weight": 0.0}),
-    _ablation("drq-no-triplet", "Remove L_T", losses={"triplet_weight": 0.0}),
-    _ablation("drq-hard-only", "Only the hard branch (E_H)", losses={"soft_weight": 0.0}),
-    _ablation("drq-soft-only", "Only the soft branch (E_S)", losses={"hard_weight": 0.0}),
+    _ablation("drq-no-margin", "Remove L_A", losses={"margin_weight": 0.0}, head=_WIDE),
+    _ablation(
+        "drq-no-triplet",
+        "Remove L_T",
+        losses={"triplet_weight": 0.0},
+        head={"head_layers": "embedding"},
+    ),
+    _ablation(
+        "drq-hard-only",
+        "Only the hard branch",
+        losses={"soft_weight": 0.0, "central_weight": 0.0},
+    ),
     _ablation("drq-no-central", "Remove L_JCL", losses={"central_weight": 0.0}),
     _ablation("drq-no-concat", "Remove concat", head={"is_concatenated": False}),
-    _ablation("drq-paper-losses", "DRQ, the paper's losses"),
+    _ablation("drq-paper", "DRQ, preset paper"),
+    _ablation(
+        "drq-soft-only",
+        "Only the soft branch (ours)",
+        losses={"hard_weight": 0.0, "central_weight": 0.0},
+    ),
 )
 ABLATIONS: tuple[str, ...] = tuple(one.name for one in _ABLATIONS)
-"""Rows of DRQ's Table 5, all with the paper's losses only. Which row of the paper has lost which
-part is not legible in all cases; the last row has lost nothing."""
+"""Rows of DRQ's Table 5 in its order (section 4.3, as reconstructed), all with preset paper, then
+one that the paper does not have."""
+
+_PAPERS_LOSSES = Configuration(
+    "drq-paper-losses",
+    "DRQ, preset anybit without the cosine softmax (ours)",
+    "drq",
+    {"losses": {"classification_weight": 0.0}},
+    preset="anybit",
+)
 
 CONFIGURATIONS: dict[str, Configuration] = {
     one.name: one
     for one in (
         *(Configuration(name, method.title, name) for name, method in IMAGE_METHODS.items()),
         *_ABLATIONS,
+        _PAPERS_LOSSES,
     )
 }
 

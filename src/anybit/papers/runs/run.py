@@ -77,7 +77,7 @@ class Run:
             "version": _VERSION,
             "protocol": self.protocol.name,
             "protocol_checksum": self.protocol.checksum,
-            "configuration": asdict(self.configuration),
+            "configuration": self.configuration.describe(),
             "recipe": asdict(self.recipe),
             "bits": list(self.bits),
             "n_codewords": self.protocol.n_codewords,
@@ -123,7 +123,7 @@ class Run:
             backbone=recipe.backbone,
             backbone_options=recipe.backbone_options,
             weights=self.weights,
-            preset=recipe.preset,
+            preset=self.configuration.preset or recipe.preset,
             preset_overrides=overrides,
             label_vectors=self.label_vectors
             if method.takes_label_vectors and not self.has_unseen
