@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from anybit.data import ArrayImages, Labels
-from anybit.papers import Protocol, SplitRule, recipe
+from anybit.papers import DataSet, Prepared, Protocol, SplitRule, recipe, split
 from anybit.papers.runs.configurations import ABLATIONS, Configuration, configuration
-from anybit.papers.runs.run import Run
+from anybit.papers.runs.run import Run, perform
 from anybit.training import train
 from anybit.training.methods.drq.training import DRQTraining
 
@@ -98,3 +98,28 @@ def test_the_end_of_a_run_leaves_the_quantizer_as_it_was_trained(trained, name):
     _, noise, after = trained[name]
     for key, value in noise.items():
         torch.testing.assert_close(after[key], value, rtol=0, atol=0, msg=key)
+
+
+@pytest.mark.slow
+def test_every_row_of_a_small_table_5_has_its_own_figures(tmp_path):
+    """Trained on 300 digits and evaluated as `anybit papers run` does it."""
+    dataset = DataSet(
+        "cifar10", "arrays", {"train": digits(slice(1000)), "test": digits(slice(1000, None))}
+    )
+    rule = replace(RULE, split=SplitRule("per_class", 15, 30, "test", "train"), bits=(4, 8, 12))
+    rule = replace(rule, n_codewords=16, at=100)
+    manifest = split(rule, dataset)
+    prepared = Prepared(dataset, manifest, manifest.sources(dataset), ())
+    sizes = replace(TINY, backbone_options={"widths": [8, 16, 32]}, epochs=(6, 2, 4))
+    figures = {}
+    for name in ABLATIONS:
+        run = Run(rule, configuration(name), sizes, rule.bits, 0)
+        result = perform(run, prepared, tmp_path / name, device="cpu")
+        figures[name] = tuple(
+            next(one["value"] for one in length["measures"] if one["name"] == "map_at")
+            for length in result["evaluation"]["lengths"]
+        )
+    assert len(set(figures.values())) == len(ABLATIONS)
+    for values in figures.values():
+        assert min(values) > 0.12  # chance is 0.10
+    assert max(figures["drq-paper"]) > max(figures["drq-unsupervised"])
