@@ -102,10 +102,10 @@ class SourceFile:
         module = self._module.deep_replace(change.original, change.mutated)
         text = module.code if isinstance(module, cst.Module) else ""
         try:
-            tree = ast.dump(ast.parse(text))
+            compile(text, "mutant", "exec", dont_inherit=True)
         except SyntaxError:
             return None
-        return None if tree == self._tree else text
+        return None if ast.dump(ast.parse(text)) == self._tree else text
 
     def lines_changed(self, mutated: str) -> tuple[int, str, str]:
         """Return the first line number that differs, the lines before and the lines after."""

@@ -24,12 +24,15 @@ class Project:
         Sub-packages that are mutated.
     shared_tests : tuple of str
         Folders of tests that belong to every room that their files import.
+    upper_rooms : tuple of str
+        Rooms above all that are mutated: a shared test that imports one of them is a test of that.
     """
 
     root: Path
     package: str = "anybit"
     rooms: tuple[str, ...] = ROOMS
     shared_tests: tuple[str, ...] = ("tests/property", "tests/golden")
+    upper_rooms: tuple[str, ...] = ("collection", "bench", "papers", "serve", "cli")
 
     def sources(self, room: str) -> tuple[str, ...]:
         """Return the source files of a room, from the root."""
@@ -37,13 +40,13 @@ class Project:
 
     def tests(self, room: str) -> tuple[str, ...]:
         """Return the test files of a room, from the root: its own and those that import from it."""
-        imports = re.compile(rf"\b{re.escape(self.package)}\.{re.escape(room)}\b")
-        shared = [
-            path
-            for folder in self.shared_tests
-            for path in self._files(folder, "test_*.py")
-            if imports.search((self.root / path).read_text())
-        ]
+        shared = []
+        for folder in self.shared_tests:
+            for path in self._files(folder, "test_*.py"):
+                text = (self.root / path).read_text()
+                imported = set(re.findall(rf"\b{re.escape(self.package)}\.(\w+)", text))
+                if room in imported and imported.isdisjoint(self.upper_rooms):
+                    shared.append(path)
         return (*self._files(f"tests/unit/{room}", "test_*.py"), *shared)
 
     def module(self, path: str) -> str:

@@ -52,3 +52,8 @@ def test_none_is_the_last_resort(toy, write):
         found = [mutant.after for mutant in draw(toy, 100, seed)]
         assert found[:2] == ["a = None", "c = 2"]
         assert found[2] in ("d = f(g, )", "d = f(h)")
+
+
+def test_what_is_no_program_is_not_drawn(toy, write):
+    write("src/toy/sums/totals.py", "for a in b:\n    break\n    a = c\n")
+    assert [mutant.after for mutant in draw(toy, 100, 1)] == ["a = None"]

@@ -36,9 +36,8 @@ if "MUTANTS_MODULE" in os.environ:
                 found = finder.find_spec(fullname, path, target)
                 if found is not None and found.origin is not None:
                     return importlib.util.spec_from_file_location(
-                        fullname, found.origin, loader=_Loader(found.origin),
-                        submodule_search_locations=found.submodule_search_locations,
-                    )  # fmt: skip
+                        fullname, found.origin, loader=_Loader(found.origin)
+                    )
             return None
 
     sys.meta_path.insert(0, _Finder())
