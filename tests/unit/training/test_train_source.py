@@ -170,3 +170,15 @@ def test_options_out_of_range_are_refused(settings):
 def test_labels_of_another_length_are_refused():
     with pytest.raises(DataError, match="labels"):
         ArrayImages(np.zeros((4, 8, 8, 3), np.uint8), labels=Labels.from_integers([0, 1]))
+
+
+def test_vectors_are_trained_without_torch(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((64, 4), dtype=np.float32))
+    code = (
+        "import sys\n"
+        "sys.modules.update(torch=None, torchvision=None, lightning_fabric=None)\n"
+        "import anybit\n"
+        "anybit.train(sys.argv[1], bits=8, n_codewords=16, output=sys.argv[2])\n"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "x.npy", tmp_path / "model"], check=True)
+    assert read_model_folder(tmp_path / "model").config["method"] == "rq"
