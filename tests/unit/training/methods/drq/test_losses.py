@@ -71,6 +71,13 @@ def test_mined_triplets_of_four_points_on_a_line(mining, expected):
     assert triplet_loss(x, labels, 10.0, mining).item() == pytest.approx(expected, rel=1e-12)
 
 
+def test_a_negative_as_far_as_the_positive_is_not_semi_hard():
+    x = torch.tensor([[-1.0], [0.0], [3.0], [6.0]], dtype=torch.float64)
+    labels = torch.eye(2, dtype=torch.bool)[[0, 0, 1, 1]]
+    # (0 + 2 + 3 + 0) / 4: the point 3 has the positive 6, and the negatives 0, as far, and -1
+    assert triplet_loss(x, labels, 10.0, "semi_hard").item() == pytest.approx(1.25, rel=1e-12)
+
+
 @pytest.mark.parametrize("mining", ["semi_hard", "batch_hard", "all"])
 def test_triplet_of_one_class_is_zero_and_differentiable(mining):
     x = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
