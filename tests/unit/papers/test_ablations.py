@@ -100,6 +100,19 @@ def test_the_end_of_a_run_leaves_the_quantizer_as_it_was_trained(trained, name):
         torch.testing.assert_close(after[key], value, rtol=0, atol=0, msg=key)
 
 
+@pytest.mark.parametrize(
+    ("name", "has_margin"),
+    [("drq-paper", True), ("drq-no-triplet", True), ("drq-no-margin", False)],
+)
+def test_word_vectors_change_what_l_a_teaches(trained, tmp_path, name, has_margin):
+    words = np.random.default_rng(0).standard_normal((10, 300)) + 1
+    np.savetxt(tmp_path / "words.txt", words)
+    run = Run(RULE, configuration(name), TINY, RULE.bits, 0, label_vectors=tmp_path / "words.txt")
+    model = train(digits(slice(96)), run.train_options("cpu"))
+    moved = (model.quantizer.codebook.detach() - trained[name][0]["codebook"]).abs().max()
+    assert (moved > 1e-4) == has_margin
+
+
 @pytest.mark.slow
 def test_every_row_of_a_small_table_5_has_its_own_figures(tmp_path):
     """Trained on 300 digits and evaluated as `anybit papers run` does it."""

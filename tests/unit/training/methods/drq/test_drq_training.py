@@ -15,6 +15,7 @@ from anybit.training import BatchOutputs, resolved_preset
 from anybit.training.engine.stages import Stage
 from anybit.training.methods.drq.objective import ALL_LEVELS
 from anybit.training.methods.drq.training import DRQTraining
+from reference import losses as slow
 from reference.training_run import make_options
 
 ONE_LEVEL = Stage("one level", 2)
@@ -36,13 +37,14 @@ class Features:
         yield np.arange(60), torch.randn(60, 3, 16, 16, generator=generator)
 
 
-def training(preset="anybit", head=None, quantizer=None, **overrides):
+def training(preset="anybit", head=None, quantizer=None, label_vectors=None, **overrides):
     """DRQ on features that are given, without a loop; x has 6 + 5 dimensions."""
     head = {"head_dims": (6, 5), **(head or {})}
     options = replace(
         make_options(),
         method="drq",
         preset=preset,
+        label_vectors=label_vectors,
         preset_overrides={"head": head, "quantizer": quantizer or {}, **overrides},
     )
     resolved = resolved_preset(options)
@@ -243,3 +245,14 @@ def test_power_rule_is_kept_by_the_last_fit():
     fitted = fit_recurrent(made.images.x, options).codebooks
     np.testing.assert_allclose(scales, fitted.level_scales, rtol=1e-5)  # float32 powers
     np.testing.assert_array_equal(codebook_of(made).numpy(), fitted.codebooks)
+
+
+def test_margins_are_one_less_the_cosines_of_word_vectors(tmp_path, rng):
+    words, z = rng.standard_normal((3, 5)) + 1, rng.standard_normal((6, 5))
+    np.savetxt(tmp_path / "words.txt", words)
+    made = training("paper", label_vectors=tmp_path / "words.txt")
+    labels = np.eye(3, dtype=bool)[[0, 1, 2, 0, 1, 2]]
+    x = torch.from_numpy(np.hstack([z, z])).float()
+    found = made.objective.similarity(x, torch.from_numpy(z).float(), torch.from_numpy(labels))
+    wanted = slow.adaptive_margin(z, words, labels, True)
+    np.testing.assert_allclose(found["margin"].item(), wanted, rtol=1e-5)  # float32
