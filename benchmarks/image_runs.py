@@ -1,4 +1,4 @@
-"""What `cifar10.py` and `dqn_variants.py` share: options, training, figures."""
+"""What `cifar10.py`, `dqn_variants.py` and `voc2007.py` share: options, training, figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 from anybit.data import Source
 from anybit.evaluation import EvaluationInput, EvaluationOptions, evaluate
-from anybit.models import DQN, DRQ, load_model
+from anybit.models import ImageModel, load_model
 from anybit.training import TrainOptions, train
 
 __all__ = ["add_training_arguments", "map_at", "options_of", "trained"]
@@ -62,7 +62,7 @@ def options_of(args: argparse.Namespace, bits: int, n_codewords: int) -> TrainOp
     )
 
 
-def trained(source: Source, options: TrainOptions, folder: Path) -> DRQ | DQN:
+def trained(source: Source, options: TrainOptions, folder: Path) -> ImageModel:
     """Return the model of `folder`; train it first, or go on, where it is not there yet."""
     if not folder.exists():
         train(source, options, output=folder, resume=True, progress=_say_progress)
