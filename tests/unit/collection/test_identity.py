@@ -31,6 +31,7 @@ class Colours:
 
     def __init__(self, codebooks):
         self.codebooks, self.n_encoded = codebooks, 0
+        self.vector_dim = codebooks.dim
 
     def features(self, batch):
         self.n_encoded += len(batch)

@@ -161,6 +161,18 @@ def test_workers_end_when_the_process_that_started_them_is_killed(own):
             time.sleep(0.2)
 
 
+def n_counted(port, route):
+    """Return how many requests of a route all workers have counted."""
+    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+        connection.sendall(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        figures = b""
+        while part := connection.recv(65_536):
+            figures += part
+    counted = [one for one in figures.decode().splitlines() if f'route="{route}"' in one]
+    totals = [one for one in counted if one.startswith("anybit_requests_total")]
+    return sum(float(one.rsplit(" ", 1)[1]) for one in totals)
+
+
 def test_several_workers_share_the_collection(own):
     with running(own.path, "--workers", "2", "--rate-limit", "0") as (port, process):
         url = f"http://127.0.0.1:{port}"
@@ -170,14 +182,11 @@ def test_several_workers_share_the_collection(own):
         other.add_codes(codes, np.array([950]), own.model_fingerprint)
         for _ in range(12):  # every connection goes to one of them
             assert found(url, 950).n_searched == N_VECTORS + 1
-        with socket.create_connection(("127.0.0.1", port), 5) as connection:
-            connection.sendall(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
-            figures = b""
-            while part := connection.recv(65_536):
-                figures += part
-        counted = [one for one in figures.decode().splitlines() if 'route="/v1/search"' in one]
-        totals = [one for one in counted if one.startswith("anybit_requests_total")]
-        assert sum(float(one.rsplit(" ", 1)[1]) for one in totals) >= 13  # of both workers
+        # Of both workers; a request is counted when its answer has been sent.
+        deadline = time.monotonic() + 20
+        while n_counted(port, "/v1/search") < 13:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) in (0, -signal.SIGTERM)
 
