@@ -5,7 +5,7 @@
 A test suite is as good as the errors that it notices. A mutant is the source with one such error;
 it survives where no test fails. Survivors that no test can tell from the original, or need not, are
 explained in `explained.toml`. The exit code is 1 when more than 5 % of the mutants survive without
-an explanation.
+an explanation, and 2 when a test fails without mutation.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def main() -> int:
         return 0
     explanations = Explanations.read(arguments.explained)
     print(f"{len(wanted)} mutants; which tests run which lines ...", flush=True)
-    maps = measured(project, rooms, project.root / _CACHE, arguments.jobs)
+    needed = [room for room in rooms if room in {mutant.room for mutant in wanted}]
+    maps = measured(project, needed, project.root / _CACHE, arguments.jobs)
     outcomes = judged(project, wanted, maps, arguments.jobs)
     verdicts = [
         Verdict(mutant, outcome, "" if outcome.is_killed else explanations.reason(mutant))
@@ -145,4 +146,8 @@ def _parsed() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (RuntimeError, ValueError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from anybit.codes import BytePlanes, Codes
+from anybit.codes import BytePlanes, Codes, levels_per_byte
 from anybit.errors import DTypeError, OptionError, ShapeError
 
 
@@ -42,3 +42,10 @@ def test_codes_of_a_byte_are_not_copied(rng):
 def test_wrong_planes_are_refused(values, n_levels, n_codewords, error, message):
     with pytest.raises(error, match=message):
         BytePlanes(values, n_levels, n_codewords)
+
+
+@pytest.mark.parametrize(
+    ("n_codewords", "expected"), [(2, 8), (4, 4), (8, 2), (16, 2), (32, 1), (256, 1)]
+)
+def test_a_byte_holds_as_many_levels_as_fit(n_codewords, expected):
+    assert levels_per_byte(n_codewords) == expected

@@ -164,6 +164,8 @@ def test_wrong_codes_are_refused():
         make("shared").decode(Codes(np.zeros((4, 1), np.uint8), 8))
     with pytest.raises(ShapeError, match="got 3 levels of 4"):
         make("shared").sq_norms(Codes(np.zeros((3, 1), np.uint8), 4))
+    with pytest.raises(ShapeError, match="got 3 levels of 4"):  # no item is no excuse
+        make("shared").sq_norms(Codes(np.zeros((3, 0), np.uint8), 4))
 
 
 def test_wrong_codebooks_are_refused():
@@ -186,6 +188,15 @@ def test_wrong_codebooks_are_refused():
         Codebooks.shared(ones, scales, metric="dot")
     with pytest.raises(OptionError, match="assignment must be"):
         Codebooks.shared(ones, scales, assignment="ip")
+    with pytest.raises(ShapeError, match=r"codebooks must not be empty, got \(2, 4, 0\)"):
+        Codebooks.stacked(np.ones((2, 4, 0)))
+
+
+@pytest.mark.parametrize(
+    "made", [make("shared"), make("stacked"), make("product"), Codebooks.signs(6)]
+)
+def test_codebooks_encode_greedily_by_distance_unless_told(made):
+    assert (made.assignment, made.beam_size, made.prefix_weights) == ("l2", 1, ())
 
 
 def test_product_is_not_cut():

@@ -1,4 +1,3 @@
-import errno
 import os
 import resource
 import subprocess
@@ -21,68 +20,6 @@ ROWS = pa.table({"id": pa.array([1, 2]), "level_00": pa.array([0, 1], pa.uint8()
 @pytest.fixture
 def store(tmp_path):
     return CodeStore.create(tmp_path / "items.lance", 1, 256, "m")
-
-
-@pytest.mark.parametrize(
-    ("number", "cure"),
-    [
-        (errno.ENOSPC, "Free space, then run"),
-        (errno.EDQUOT, "raise the quota"),
-        (errno.EACCES, "Change its permissions"),
-        (errno.EROFS, "Mount the file system for writing"),
-        (errno.EFBIG, "ulimit -f"),
-        (errno.EMFILE, "ulimit -n"),
-        (errno.ENOENT, "Check the path"),
-        (errno.ENOTDIR, "A folder above it is a file"),
-        (errno.ENAMETOOLONG, "shorter path"),
-        (errno.ENOLCK, "can lock files"),
-        (errno.EIO, "Check the disk"),
-        (errno.EXDEV, "then run the same command again"),
-    ],
-)
-def test_errors_of_the_system_are_told_apart_in_python_and_in_lance(number, cure):
-    reason = os.strerror(number)
-    of_lance = f"LanceError(IO): {reason} (os error {number}) at path x, /rust/lance/a.rs:1"
-    of_python = OSError(number, reason, "/a/b")
-    for cause in (of_python, OSError(of_lance), RuntimeError(of_lance), ValueError(of_lance)):
-        with pytest.raises(OptionError, match=f"shop must be writable, got: {reason}") as caught:
-            with write_errors("shop"):
-                raise cause
-        assert cure in str(caught.value)
-        assert caught.value.__cause__ is cause
-        assert ".rs" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "cause",
-    [
-        OSError("LanceError(Schema): Top level field a.b cannot contain `.`, /rust/lance/x.rs:35"),
-        OSError("Invalid user input: All-null columns must be nullable, /rust/lance/x.rs:3"),
-        RuntimeError("Task was aborted"),
-        type("PanicException", (BaseException,), {})("called `Option::unwrap()` on a `None`"),
-    ],
-    ids=lambda one: type(one).__name__,
-)
-def test_a_fault_inside_lance_says_nothing_of_permissions(cause):
-    with pytest.raises(AnybitError, match=r"Lance failed .*Please report") as caught:
-        with write_errors("shop"):
-            raise cause
-    assert type(caught.value) is AnybitError
-    assert "writable" not in str(caught.value)
-    assert ".rs" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "cause",
-    [RuntimeError("CUDA out of memory"), ValueError("x"), KeyError("x"), KeyboardInterrupt(),
-     DataError("ids must be distinct")],
-    ids=lambda one: type(one).__name__,
-)  # fmt: skip
-def test_what_is_no_failure_to_write_is_raised_as_it_is(cause):
-    with pytest.raises(type(cause)) as caught:
-        with write_errors("shop"):
-            raise cause
-    assert caught.value is cause
 
 
 def test_a_file_that_was_removed_is_named(store):
