@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -24,6 +23,7 @@ _FACTOR = 5.0
 _GRACE_S = 20.0
 # To start the interpreter, to import torch and to collect.
 _START_S = 120.0
+_POLL_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,11 @@ def run_tests(
         arguments = ["-x", f"--basetemp={folder / 'tests'}", *files]
         command = pytest_command("selection_plugin", arguments)
         started_s = time.monotonic()
-        code, output = _ended(command, project.root, environment, _START_S + sum(limits.values()))
+        limit_s = _START_S + sum(limits.values())
+        code = _ended(command, project.root, environment, folder / "output", limit_s)
         seconds = time.monotonic() - started_s
         found = json.loads(report.read_text()) if report.is_file() else {}
+        output = (folder / "output").read_text(errors="replace")
     n_tests = found.get("n_selected", 0)
     times = found.get("seconds", {})
     if code == 0 and n_tests:
@@ -117,20 +119,23 @@ def run_tests(
 
 
 def _ended(
-    command: list[str], folder: Path, environment: dict[str, str], limit_s: float
-) -> tuple[int | None, str]:
-    """Return exit code and output; end the process and all that it started at the limit."""
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
-    )  # fmt: skip
+    command: list[str], folder: Path, environment: dict[str, str], output: Path, limit_s: float
+) -> int | None:
+    """Return the exit code, None at the limit; end the process and all that it started."""
+    with open(output, "wb") as file:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=file,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    deadline_s = time.monotonic() + limit_s
+    is_ended = False
     try:
-        output, _ = process.communicate(timeout=limit_s)
-        return process.returncode, output
-    except subprocess.TimeoutExpired:
-        return None, ""
+        while not is_ended and time.monotonic() < deadline_s:
+            time.sleep(_POLL_S)
+            flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            is_ended = os.waitid(os.P_PID, process.pid, flags) is not None
     finally:
-        # A child that outlives pytest would hold the pipe and the temporary folder.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        # Not waited for yet, so that the number of the group cannot be another's by now.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return process.returncode if is_ended else None

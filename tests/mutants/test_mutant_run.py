@@ -126,3 +126,16 @@ def test_a_package_itself_can_be_mutated(toy, write):
     mutation = ("src/toy/sums/__init__.py", "SIZE = 2\n")
     outcome = run_tests(toy, {f"{_FILE}::test_it": 30.0}, [_FILE], mutation)
     assert outcome.state == "failed"
+
+
+def test_what_a_test_leaves_running_is_ended(toy, write):
+    write(
+        _FILE,
+        "import subprocess, sys\nfrom pathlib import Path\n\n"
+        "def test_sum():\n"
+        "    child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "    Path('child').write_text(str(child.pid))\n",
+    )
+    assert outcome_of(toy, tests=("test_sum",)).state == "survived"
+    status = Path("/proc") / (toy.root / "child").read_text() / "status"
+    assert not status.exists() or "State:\tZ" in status.read_text()
