@@ -5,7 +5,7 @@ Usage:
     python benchmarks/cifar10.py setting2 DATA --output DIR --backbone NAME --weights FILE ...
 
 DATA holds ``train.parquet`` and ``test.parquet`` with the columns image and label. A run that was
-stopped goes on where it was; the result is ``DIR/result.json``.
+stopped is resumed by the same command; the result is ``DIR/result.json``.
 
 The parts are those of the distribution, as protocols cifar10-setting1-parts and
 cifar10-setting2-parts of `anybit papers`; the papers pool both parts and draw from them. Unlike

@@ -6,7 +6,7 @@ Usage:
 DATA holds ``train.parquet`` and ``test.parquet`` with the columns image and label. Every method
 gets the same small network, pictures and number of epochs. A product code cannot be cut, so each
 DQN needs a model for each of the four lengths; one DRQ model serves them all. A run that was
-stopped goes on where it was; ``DIR/result.json`` is written anew after every run.
+stopped is resumed by the same command; ``DIR/result.json`` is rewritten after every run.
 
 All lengths, 12, 24, 32 and 48 bits, are made of 16 codewords (4 bits) a level or subspace: with
 256 there are none of 12 bits. Features of DQN have 240 dimensions, a multiple of 3, 6, 8 and 12
@@ -184,7 +184,7 @@ def mean_and_interval(values: list[float]) -> dict[str, Any]:
 
 
 def check_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Keep the settings beside the runs: runs of other settings do not go on in one folder."""
+    """Store the settings with the runs; a folder is resumed only with the same settings."""
     names = (
         "setting",
         "per_class",
